@@ -1,0 +1,132 @@
+# The counts. One u64 each in machine.counters, exact and the same on every host; names in COUNTER_NAMES (counters.pyx), which
+# Machine.vmstat() shows. The first block has the order of /proc/vmstat of 2.6.5 (fact sheet linux-2004 9.1) after the six nr_*.
+from libc.stdint cimport uint64_t
+from vmcore._fast.records cimport machine_t
+
+cdef enum:
+    PGPGIN = 0
+    PGPGOUT
+    PSWPIN
+    PSWPOUT
+    PGALLOC_HIGH
+    PGALLOC_NORMAL
+    PGALLOC_DMA
+    PGFREE
+    PGACTIVATE
+    PGDEACTIVATE
+    PGFAULT
+    PGMAJFAULT
+    PGREFILL_HIGH
+    PGREFILL_NORMAL
+    PGREFILL_DMA
+    PGSTEAL_HIGH
+    PGSTEAL_NORMAL
+    PGSTEAL_DMA
+    PGSCAN_KSWAPD_HIGH
+    PGSCAN_KSWAPD_NORMAL
+    PGSCAN_KSWAPD_DMA
+    PGSCAN_DIRECT_HIGH
+    PGSCAN_DIRECT_NORMAL
+    PGSCAN_DIRECT_DMA
+    PGINODESTEAL
+    SLABS_SCANNED
+    KSWAPD_STEAL
+    KSWAPD_INODESTEAL
+    PAGEOUTRUN
+    ALLOCSTALL
+    PGROTATED
+    # ours: touches
+    TOUCHES                     # accesses executed
+    TOUCH_HITS                  # of these, served by a present pte that allows them
+    # faults
+    FAULT_ZERO_PAGE             # read faults that mapped the zero page
+    FAULT_ANON                  # first writes to untouched anonymous memory
+    FAULT_FILE                  # do_no_page on a file
+    FAULT_EARLY_COW             # write fault on a private file page that was copied before it was mapped
+    FAULT_SWAP                  # do_swap_page
+    FAULT_SWAP_CACHE_HIT        # of these, found in the swap cache
+    FAULT_SPURIOUS_WRITE        # second fault of 2.6.5: write to a page just swapped in read-only
+    FAULT_SEGV
+    FAULT_SIGBUS
+    STACK_GROWTHS
+    COW_COPIES
+    COW_REUSES
+    COW_ZERO                    # copies whose source was the zero page
+    # fork
+    FORKS
+    FORK_VMAS
+    FORK_PTES_COPIED            # entries copied, present and swap
+    FORK_TABLES                 # leaf tables made for children
+    EXECS
+    EXITS
+    # reverse map
+    RMAP_PAGES_WALKED           # calls of page_referenced and try_to_unmap on a mapped page
+    RMAP_PTES_EXAMINED
+    RMAP_VMAS_VISITED
+    RMAP_MMS_VISITED            # page tables looked up for a page (one per vma in range)
+    RMAP_NODES_ALLOCATED        # pte_chain nodes linked
+    RMAP_NODES_FREED
+    RMAP_CHAIN_CONVERSIONS      # direct -> chain
+    RMAP_CHAIN_COLLAPSES        # chain -> direct
+    RMAP_CHAIN_SLOTS_SEARCHED   # slots looked at by remove
+    RMAP_RANGE_SKIPS            # vmas on the list that do not cover the page
+    RMAP_TRYLOCK_FAILS
+    RMAP_UNMAP_SUCCESS
+    RMAP_UNMAP_AGAIN
+    RMAP_UNMAP_FAIL
+    ANON_VMAS_ALLOCATED
+    ANON_VMAS_FREED
+    # indexes
+    I_MMAP_LOOKUPS
+    I_MMAP_NODES_VISITED
+    FIND_VMA_CALLS
+    FIND_VMA_CACHE_HITS
+    FIND_VMA_STEPS              # tree nodes visited
+    VMA_MERGES
+    VMA_SPLITS
+    VMA_MERGES_REFUSED_PGOFF
+    VMA_MERGES_REFUSED_ANON_VMA
+    # page cache and swap
+    FILEMAP_READS               # pages read by nopage, readaround included
+    FILEMAP_WRITES              # dirty file pages written back
+    SHMEM_SWIZZLE_OUT
+    SHMEM_SWIZZLE_IN
+    SWAP_CACHE_ADD
+    SWAP_CACHE_DEL
+    SWAP_CACHE_FIND
+    SWAP_CACHE_FIND_SUCCESS
+    SWAP_READAHEAD              # pages read by swapin_readahead beside the wanted one
+    SWAP_SLOTS_ALLOCATED
+    SWAP_CLUSTER_SEARCHES       # scans for 256 free slots
+    SWAP_SLOTS_SCANNED          # slots looked at by the allocator
+    SWAPOFF_PTES_COMPARED
+    SWAPOFF_MMS_SEARCHED
+    # reclaim decisions of shrink_list
+    RECLAIM_ACTIVATE_REFERENCED
+    RECLAIM_ACTIVATE_UNMAP
+    RECLAIM_ACTIVATE_NOSWAP
+    RECLAIM_ACTIVATE_WRITEPAGE
+    RECLAIM_KEEP_LOCKED
+    RECLAIM_KEEP_WRITEBACK
+    RECLAIM_KEEP_AGAIN
+    RECLAIM_KEEP_DIRTY
+    RECLAIM_KEEP_COUNT
+    RECLAIM_PRIORITY_MIN        # 12 - lowest priority reached
+    # memory
+    ALLOC_FAILURES
+    ALLOC_LIVELOCK              # allocations that the kernel would have retried for ever
+    OOM_CALLS
+    OOM_KILLS
+    SLAB_PAGES_ALLOCATED
+    SLAB_PAGES_FREED
+    NR_COUNTERS
+
+cdef inline void count(machine_t *m, int c) noexcept nogil:
+    m.counters[c] += 1
+
+cdef inline void count_n(machine_t *m, int c, uint64_t n) noexcept nogil:
+    m.counters[c] += n
+
+# Per-zone counters stand in the order high, normal, dma: `base` is the _HIGH one.
+cdef inline void count_zone(machine_t *m, int base, int zone, uint64_t n) noexcept nogil:
+    m.counters[base + 2 - zone] += n

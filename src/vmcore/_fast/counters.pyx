@@ -1,0 +1,33 @@
+"""COUNTER_NAMES: the counts of machine.counters, by index. What each one counts stands in counters.pxd.
+
+The first block has the names and the order of /proc/vmstat of 2.6.5 after its six nr_* lines (fact sheet linux-2004 9.1).
+"""
+from vmcore._fast.counters cimport NR_COUNTERS
+from vmcore._fast.records cimport MAX_COUNTERS
+
+# names of the enum in counters.pxd, in its order
+COUNTER_NAMES = (
+    "pgpgin", "pgpgout", "pswpin", "pswpout", "pgalloc_high", "pgalloc_normal", "pgalloc_dma", "pgfree", "pgactivate",
+    "pgdeactivate", "pgfault", "pgmajfault", "pgrefill_high", "pgrefill_normal", "pgrefill_dma", "pgsteal_high",
+    "pgsteal_normal", "pgsteal_dma", "pgscan_kswapd_high", "pgscan_kswapd_normal", "pgscan_kswapd_dma",
+    "pgscan_direct_high", "pgscan_direct_normal", "pgscan_direct_dma", "pginodesteal", "slabs_scanned",
+    "kswapd_steal", "kswapd_inodesteal", "pageoutrun", "allocstall", "pgrotated", "touches", "touch_hits",
+    "fault_zero_page", "fault_anon", "fault_file", "fault_early_cow", "fault_swap", "fault_swap_cache_hit",
+    "fault_spurious_write", "fault_segv", "fault_sigbus", "stack_growths", "cow_copies", "cow_reuses", "cow_zero",
+    "forks", "fork_vmas", "fork_ptes_copied", "fork_tables", "execs", "exits", "rmap_pages_walked",
+    "rmap_ptes_examined", "rmap_vmas_visited", "rmap_mms_visited", "rmap_nodes_allocated", "rmap_nodes_freed",
+    "rmap_chain_conversions", "rmap_chain_collapses", "rmap_chain_slots_searched", "rmap_range_skips",
+    "rmap_trylock_fails", "rmap_unmap_success", "rmap_unmap_again", "rmap_unmap_fail", "anon_vmas_allocated",
+    "anon_vmas_freed", "i_mmap_lookups", "i_mmap_nodes_visited", "find_vma_calls", "find_vma_cache_hits",
+    "find_vma_steps", "vma_merges", "vma_splits", "vma_merges_refused_pgoff", "vma_merges_refused_anon_vma",
+    "filemap_reads", "filemap_writes", "shmem_swizzle_out", "shmem_swizzle_in", "swap_cache_add", "swap_cache_del",
+    "swap_cache_find", "swap_cache_find_success", "swap_readahead", "swap_slots_allocated", "swap_cluster_searches",
+    "swap_slots_scanned", "swapoff_ptes_compared", "swapoff_mms_searched", "reclaim_activate_referenced",
+    "reclaim_activate_unmap", "reclaim_activate_noswap", "reclaim_activate_writepage", "reclaim_keep_locked",
+    "reclaim_keep_writeback", "reclaim_keep_again", "reclaim_keep_dirty", "reclaim_keep_count",
+    "reclaim_priority_min", "alloc_failures", "alloc_livelock", "oom_calls", "oom_kills", "slab_pages_allocated",
+    "slab_pages_freed",
+)
+
+if len(COUNTER_NAMES) != NR_COUNTERS or NR_COUNTERS > MAX_COUNTERS:
+    raise ImportError(f"COUNTER_NAMES has {len(COUNTER_NAMES)} names, the enum {NR_COUNTERS} counters")

@@ -1,0 +1,633 @@
+# Every packed record of the engine, and the machine record: the one place where data is laid out.
+#
+# Rules that hold everywhere:
+#   - objects name each other by u32 index into a pool; 0 is null (record 0 of a pool is never used);
+#   - addresses, page offsets and byte sizes are u64; a page is 4096 bytes; a pfn is a u32, and pfn 0 is null;
+#   - a function that fails returns a negative errno; nothing below engine.pyx knows Python;
+#   - the numpy dtype of each record is in records.py under the same name, and engine.pyx asserts equal sizes.
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int32_t, int64_t
+
+cdef enum:
+    PAGE_SHIFT = 12
+    PAGE_SIZE = 4096
+    PAGE_MASK_LOW = 4095
+
+# ---------------------------------------------------------------- pools (see pool.pxd)
+
+cdef struct pool_t:
+    char *base              # first record; never moves
+    uint64_t stride         # bytes of a record
+    uint64_t max            # records that the reservation holds, record 0 included
+    uint64_t limit          # records granted by the host check so far; alloc below it never fails
+    uint64_t next           # bump: first index never used
+    uint64_t live           # records in use
+    uint32_t free           # head of the free list, linked through the first u32 of a free record
+    uint32_t flags          # POOL_HUGE: madvise(MADV_HUGEPAGE)
+    uint64_t bytes          # bytes reserved
+
+cdef enum:
+    # pools of the machine, in save/load order; names in POOL_NAMES of records.py
+    POOL_FRAME = 0          # frame_t, index = pfn
+    POOL_MAPCOUNT = 1       # u32, index = pfn
+    POOL_PTE = 2            # a table of u64 entries (1 << pt_shift of them)
+    POOL_TABLE = 3          # table_t, same index as POOL_PTE
+    POOL_VMA = 4
+    POOL_MM = 5
+    POOL_TASK = 6
+    POOL_FILE = 7
+    POOL_ANON_VMA = 8
+    POOL_PTE_CHAIN = 9      # chain node: u32 next_and_idx + nrpte u32 slots
+    POOL_LRU_CHUNK = 10     # lru_chunk_t
+    POOL_RADIX = 11         # radix_node_t
+    POOL_SWAP_MAP = 12      # u16 per global slot
+    POOL_SWAP_CACHE = 13    # u32 frame per global slot, 0 = not cached
+    POOL_PAGE_TOKEN = 14    # u64 content token, index = pfn
+    POOL_SLOT_TOKEN = 15    # u64 content token, index = global slot
+    POOL_SLAB = 16          # slab_t: one slab of any cache
+    POOL_EVENT = 17         # event_t: binary heap
+    POOL_SCRATCH = 18       # u64 scratch for walks
+    POOL_SWAP_FREE = 19     # u64 word of 64 bits, one a global slot: 1 = free and usable
+    POOL_SWAP_SUMMARY = 20  # u64 word: bit = 1 if that word of POOL_SWAP_FREE is all ones
+    POOL_SWAP_NODE = 21     # swap_node_t: the radix-tree node over 64 slots of the swap cache
+    NR_POOLS = 22
+
+# ---------------------------------------------------------------- page frames
+
+cdef enum:
+    # frame_t.flags: bits of 2.6.5 (fact sheet 1.2) where the kernel has one, ours above
+    PG_LOCKED = 1 << 0
+    PG_ERROR = 1 << 1
+    PG_REFERENCED = 1 << 2
+    PG_UPTODATE = 1 << 3
+    PG_DIRTY = 1 << 4
+    PG_LRU = 1 << 5
+    PG_ACTIVE = 1 << 6
+    PG_SLAB = 1 << 7
+    PG_HIGHMEM = 1 << 8
+    PG_RESERVED = 1 << 11
+    PG_PRIVATE = 1 << 12    # has buffers
+    PG_WRITEBACK = 1 << 13
+    PG_MAPLOCK = 1 << 15
+    PG_DIRECT = 1 << 16     # rmap holds one pte index, not a chain head (pte_chain design)
+    PG_SWAPCACHE = 1 << 17  # priv is the swap entry; 2.6.5 says mapping == &swapper_space
+    PG_RECLAIM = 1 << 18    # rotate to the inactive tail when the write ends
+    PG_COMPOUND = 1 << 19
+    PG_ANON = 1 << 20       # mapping is an anon object (aa1, 2.6.7); never set by designs without it
+    PG_BUDDY = 1 << 21      # head of a free buddy block; order in bits 24..27
+    PG_TABLE = 1 << 22      # a page-table page: mapping = mm, index = virtual base
+    PG_PCP = 1 << 23        # free, on a per-CPU list
+    PG_ORDER_SHIFT = 24     # 4 bits: order of an allocated or free block
+
+cdef packed struct frame_t:     # 32 bytes: struct page without its mapcount
+    uint32_t flags
+    int32_t refs            # references other than ptes: page_count() = refs + mapcount[pfn]; 0 and unmapped = free
+    uint32_t mapping        # file, or anon_vma if PG_ANON, or mm if PG_TABLE; 2.6.5 anonymous pages: 0
+    uint32_t priv           # swap entry if PG_SWAPCACHE; buddy/free links otherwise
+    uint64_t index          # page offset in mapping (linear pgoff for anon_vma)
+    uint32_t rmap           # pte_chain design: pte index if PG_DIRECT, else first chain node
+    uint32_t lru            # place on its lru list: chunk << LRU_SLOT_BITS | slot; valid iff PG_LRU
+
+# ---------------------------------------------------------------- page tables
+
+cdef enum:
+    # a pte, host u64 on every architecture. Present: pfn << 12 | bits. Not present: kind in PTE_KIND, value << 12.
+    PTE_P = 1 << 0
+    PTE_RW = 1 << 1         # only if present or PROT_NONE
+    PTE_USER = 1 << 2       # only if present or PROT_NONE
+    PTE_A = 1 << 5          # accessed ("young")
+    PTE_D = 1 << 6          # dirty
+    PTE_PROTNONE = 1 << 7   # page is there, no access; pte_present() is true
+    PTE_ANON = 1 << 9       # software: the page is anonymous (private copy), so walks need no frame
+    PTE_SPECIAL = 1 << 10   # software: reserved page (zero page, device): no rss, no rmap
+    PTE_SWAP = 1 << 3       # not present: value is a swap entry
+    PTE_FILE = 1 << 4       # not present: value is a file page offset (nonlinear)
+    PTE_MARKER = 3 << 3     # not present: guard marker
+    PTE_KIND = 3 << 3
+    PTE_SHIFT = 12          # pfn or value starts here
+    PTE_LOW = 4095
+
+cdef packed struct table_t:     # 16 bytes: what the kernel keeps in the struct page of a table page
+    uint64_t base           # first virtual address that the table covers | level (0 = leaf) in the low bits
+    uint32_t frame          # its simulated page frame (0 for a PAE pgd, which is a slab object)
+    uint32_t mm             # owner; 0 = free
+
+# ---------------------------------------------------------------- virtual memory areas
+
+cdef enum:
+    # vma_t.flags, values of fact sheet 1.6
+    VM_READ = 0x1
+    VM_WRITE = 0x2
+    VM_EXEC = 0x4
+    VM_SHARED = 0x8
+    VM_MAYREAD = 0x10
+    VM_MAYWRITE = 0x20
+    VM_MAYEXEC = 0x40
+    VM_MAYSHARE = 0x80
+    VM_GROWSDOWN = 0x100
+    VM_GROWSUP = 0x200
+    VM_SHM = 0x400
+    VM_DENYWRITE = 0x800
+    VM_EXECUTABLE = 0x1000
+    VM_LOCKED = 0x2000
+    VM_IO = 0x4000
+    VM_SEQ_READ = 0x8000
+    VM_RAND_READ = 0x10000
+    VM_DONTCOPY = 0x20000
+    VM_DONTEXPAND = 0x40000
+    VM_RESERVED = 0x80000
+    VM_ACCOUNT = 0x100000
+    VM_HUGETLB = 0x400000
+    VM_NONLINEAR = 0x800000
+    VM_STACK_FLAGS = 0x100177       # READ WRITE EXEC MAY* GROWSDOWN ACCOUNT
+    VM_DATA_DEFAULT_FLAGS = 0x77    # READ WRITE EXEC MAY*
+
+cdef packed struct vma_t:       # 80 bytes
+    uint64_t start          # first byte; free record: free link
+    uint64_t end            # byte after the last
+    uint64_t pgoff          # page offset of start in file, or linear offset (anon_vma), or don't-care (2.6.5 anonymous)
+    uint32_t flags          # VM_*
+    uint32_t mm             # owner; 0 = free record
+    uint32_t file           # file or shmem object, 0 = anonymous
+    uint32_t anon_vma       # anon_vma design: its object, 0 before the first anonymous page
+    uint32_t rb_parent      # parent << 1 | black
+    uint32_t rb_left
+    uint32_t rb_right
+    uint32_t next           # by address
+    uint32_t prev           # by address (the kernel of the day has none; costs nothing simulated)
+    uint32_t shared_next    # i_mmap / i_mmap_shared list of the file
+    uint32_t shared_prev
+    uint32_t anon_next      # list of the anon_vma
+    uint32_t anon_prev
+    uint32_t accounted      # 1 if VM_ACCOUNT pages were charged through a file's object instead (unused: 0)
+
+cdef packed struct mm_t:        # mm_struct
+    uint32_t task           # owner; 0 = free record
+    uint32_t pgd            # top table, 0 = none yet
+    uint32_t mmap           # first vma by address
+    uint32_t rb_root
+    uint32_t mmap_cache     # last vma that find_vma returned
+    uint32_t map_count
+    uint32_t def_flags      # VM_LOCKED after mlockall(MCL_FUTURE)
+    uint32_t nr_ptes        # leaf tables
+    uint32_t nr_upper       # upper tables, the pgd included
+    uint32_t leaf           # walk cache: leaf table of leaf_tag, 0 = none
+    uint32_t mmlist_next    # ring of all mms in fork order (swapoff searches it)
+    uint32_t mmlist_prev
+    uint64_t leaf_tag       # addr >> leaf span
+    uint64_t free_area_cache
+    uint64_t mmap_base      # where the search for a gap starts (TASK_UNMAPPED_BASE of this mm)
+    uint64_t total_vm       # pages
+    uint64_t locked_vm      # pages
+    uint64_t rss            # present ptes of non-reserved pages
+    uint64_t anon_rss       # of these, PTE_ANON
+    uint64_t swapents       # swap ptes
+    uint64_t anon_written   # pages that were ever made anonymous here by a write (first touch, COW); host statistic
+    uint32_t leaf_epoch     # machine.table_epoch when leaf was found
+    uint32_t pad0
+    uint64_t start_code, end_code, start_data, end_data
+    uint64_t start_brk, brk, start_stack
+    uint64_t arg_start, arg_end, env_start, env_end
+
+cdef enum:
+    TASK_FREE = 0
+    TASK_ALIVE = 1
+    TASK_DYING = 2          # chosen by the OOM killer or a signal; exits at the next boundary
+    TASK_DEAD = 3
+    # task_t.killed_by
+    KILLED_NOT = 0          # exit() or alive
+    KILLED_OOM = 1          # the OOM killer
+    KILLED_FAULT = 2        # a fault that found no memory
+    KILLED_SEGV = 3         # m.run only: no handler there
+    KILLED_BUS = 4
+    RLIM_STACK = 0
+    RLIM_AS = 1
+    RLIM_MEMLOCK = 2
+    RLIM_DATA = 3
+    NR_RLIM = 4
+    # task_t.caps
+    CAP_IPC_LOCK = 1 << 14
+    CAP_SYS_ADMIN = 1 << 21
+    CAP_SYS_RAWIO = 1 << 17
+
+cdef packed struct task_t:      # index = pid; records are never reused
+    uint32_t state
+    uint32_t mm             # 0 when dead
+    uint32_t parent
+    uint32_t killed_by
+    uint32_t caps
+    uint32_t stack          # frame of its kernel stack (order 1)
+    uint32_t memdie         # PF_MEMDIE: may take the last pages
+    int32_t nice
+    uint64_t min_flt
+    uint64_t maj_flt
+    uint64_t start_ns
+    uint64_t cpu_ns
+    uint64_t rlim[4]        # RLIM_*; ~0 = infinity
+    char comm[32]
+
+# ---------------------------------------------------------------- files
+
+cdef enum:
+    FILE_REGULAR = 1
+    FILE_SHMEM = 2          # tmpfs file, or the object behind MAP_SHARED | MAP_ANONYMOUS
+    FILE_DEVICE = 3         # reserved pages, mapped VM_RESERVED
+    # file_t.flags
+    FILE_READONLY = 1       # opened without write permission: MAP_SHARED loses VM_SHARED and VM_MAYWRITE
+    FILE_UNLINKED = 2       # anonymous shared memory: goes with its last mapping
+    FILE_TRUNCATED = 4
+
+cdef packed struct file_t:      # inode + address_space
+    uint32_t kind           # FILE_*; 0 = free record
+    uint32_t flags
+    uint64_t size           # bytes (i_size)
+    uint64_t nrpages        # pages in the page cache
+    uint64_t swapped        # shmem: pages whose entry is in the vector
+    uint32_t root           # radix tree of pages: RADIX_PAGE | pfn, or RADIX_SWAP | entry
+    uint32_t height
+    uint32_t disk_root      # radix tree of content tokens on disk; only once tokens are in use
+    uint32_t disk_height
+    uint32_t i_mmap         # vmas without VM_SHARED: head; list circular through vma.shared_next/prev
+    uint32_t i_mmap_shared  # vmas with VM_SHARED
+    uint32_t nr_i_mmap
+    uint32_t nr_i_mmap_shared
+    uint32_t truncate_count
+    uint32_t refs           # user handle (1) + one per mapping vma
+    uint32_t device         # device_t that reads and writes it
+    uint32_t ra_hit         # filemap_nopage: mmap hits and misses
+    uint32_t ra_miss
+    uint32_t pad
+    char name[64]
+
+cdef packed struct radix_node_t:    # 64 slots, as the kernel's
+    uint64_t slot[64]
+    uint32_t count
+    uint32_t shift          # free record: unused
+
+cdef packed struct anon_vma_t:      # 16 bytes
+    uint32_t head           # first vma; list circular through vma.anon_next/prev. Free record: free link
+    uint32_t nr             # vmas on the list; 0 = free record
+    uint32_t pad0
+    uint32_t pad1
+
+# ---------------------------------------------------------------- LRU lists
+
+cdef enum:
+    LRU_SLOT_BITS = 10
+    LRU_SLOTS = 1020        # frames a chunk: with its header 4096 bytes
+    LRU_TOMB = 0xFFFFFFFF   # a removed entry
+    LRU_INACTIVE = 0
+    LRU_ACTIVE = 1
+    NR_LRU = 2
+
+cdef packed struct lru_chunk_t:     # 4096 bytes
+    uint32_t prev           # towards the head
+    uint32_t next           # towards the tail
+    uint32_t alive
+    uint32_t list           # list id, for check
+    uint32_t pfn[1020]
+
+cdef struct lru_list_t:     # entries from the head (newest) to the tail (oldest)
+    uint32_t head_chunk     # 0 = list has no chunk
+    uint32_t head_slot      # first used slot in head_chunk
+    uint32_t tail_chunk
+    uint32_t tail_slot      # one past the last used slot in tail_chunk
+    uint64_t nr             # frames alive on the list
+    uint32_t chunks
+    uint32_t id             # zone * NR_LRU + list
+
+cdef struct lruvec_t:
+    lru_list_t lists[2]     # LRU_INACTIVE, LRU_ACTIVE
+
+# ---------------------------------------------------------------- zones
+
+cdef enum:
+    ZONE_DMA = 0
+    ZONE_NORMAL = 1
+    ZONE_HIGHMEM = 2
+    MAX_ZONES = 3
+    MAX_ORDER = 11
+    PCP_RING = 512
+
+cdef struct pcp_t:          # one per-CPU list: a ring; head side is hot
+    uint32_t count
+    uint32_t low
+    uint32_t high
+    uint32_t batch
+    uint32_t head           # ring index of the first entry
+    uint32_t ring[512]
+
+cdef struct free_area_t:
+    uint32_t head           # first free block of this order, linked by frame.priv (next) and frame.lru (prev)
+    uint32_t nr
+
+cdef struct zone_t:
+    uint32_t start_pfn
+    uint32_t end_pfn
+    uint32_t present        # pages
+    uint32_t bump           # first frame never given to the buddy lists; [bump, end_pfn) is free and untouched
+    uint32_t reserved       # frames taken at boot from the zone's start (image, mem_map)
+    uint32_t pages_min
+    uint32_t pages_low
+    uint32_t pages_high
+    uint64_t free_pages     # buddy + bump, not the per-CPU lists
+    uint32_t lruvec         # index of its lruvec
+    uint32_t all_unreclaimable
+    uint64_t pages_scanned
+    uint64_t nr_scan_active
+    uint64_t nr_scan_inactive
+    int32_t temp_priority
+    int32_t prev_priority
+    free_area_t area[11]
+    pcp_t pcp[2]            # 0 hot, 1 cold
+
+# ---------------------------------------------------------------- swap areas
+
+cdef enum:
+    MAX_SWAPFILES = 32
+    SWP_TYPE_SHIFT = 27     # a swap entry is type << 27 | offset in a u32; the kernel has type in the top 5 bits too
+    SWP_OFFSET_MASK = 0x7FFFFFF
+    SWAP_MAP_MAX = 0x7FFF
+    SWAP_MAP_BAD = 0x8000
+    SWP_USED = 1
+    SWP_WRITEOK = 2
+
+cdef struct swap_area_t:
+    uint32_t flags          # SWP_*
+    int32_t prio
+    uint32_t max            # slots, the header (slot 0) included
+    uint32_t capacity       # slots of its extent in the global arrays
+    uint64_t base           # global slot number of its slot 0
+    uint32_t lowest_bit
+    uint32_t highest_bit
+    uint32_t cluster_next
+    uint32_t cluster_nr
+    uint32_t pages          # usable slots
+    uint32_t inuse
+    int32_t next            # next area in priority order, -1 = end
+    uint32_t device
+
+cdef packed struct swap_node_t:
+    uint32_t radix          # POOL_RADIX record that stands for the node (its slots are not used), 0 = none
+    uint32_t count          # cached slots of the 64
+
+# ---------------------------------------------------------------- slab caches
+
+cdef enum:
+    CACHE_VMA = 0
+    CACHE_MM = 1
+    CACHE_ANON_VMA = 2
+    CACHE_PTE_CHAIN = 3
+    CACHE_TASK = 4
+    CACHE_RADIX = 5
+    CACHE_INODE = 6
+    CACHE_FILP = 7
+    CACHE_DENTRY = 8
+    CACHE_PGD = 9           # i386-PAE: 32-byte pgd
+    CACHE_FS = 10           # files_struct, fs_struct, sighand, signal: one lump a task
+    NR_CACHES = 11
+
+cdef packed struct slab_t:      # one slab: its frames and objects in use
+    uint32_t frame          # first frame, 0 = slab has none now
+    uint32_t inuse
+    uint32_t cache
+    uint32_t pad
+
+cdef struct cache_t:
+    uint32_t objsize        # as the kernel's slabinfo shows it (after alignment)
+    uint32_t rawsize        # sizeof
+    uint32_t num            # objects a slab
+    uint32_t order          # pages a slab = 1 << order
+    uint64_t active         # objects in use
+    uint64_t slabs          # slabs that hold frames
+    uint64_t peak           # highest `slabs`
+    uint64_t max_index      # first object number never used
+    uint64_t map            # slab k of this cache is POOL_SLAB record map[k]: first record of its extent
+    uint64_t map_max        # records of the extent
+    uint32_t free           # ids of freed objects without a pool of their own: count
+    uint32_t pad
+
+# ---------------------------------------------------------------- time, devices
+
+cdef enum:
+    EV_NONE = 0
+    EV_WRITE_END = 1        # arg = frame
+    EV_TIMER = 2
+    DEV_FILE = 0
+    DEV_SWAP = 1
+    NR_DEVICES = 4
+    DUE_RING = 4096         # events of the default device: due at the next switch point, in order
+
+cdef packed struct event_t:
+    uint64_t when           # ns
+    uint64_t seq            # ties go in order of posting
+    uint32_t kind
+    uint32_t arg
+
+cdef struct device_t:
+    uint64_t read_ns        # 0: a read ends at once
+    uint64_t write_ns       # 0: a write ends at the next switch point
+    uint64_t busy_until
+    uint32_t depth          # requests in flight before a submitter must wait
+    uint32_t inflight
+    uint64_t reads
+    uint64_t writes
+
+# ---------------------------------------------------------------- what a kernel is: data
+
+cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of each value there
+    uint32_t page_anon      # 1: PG_anon and mapping of anonymous pages (aa1, 2.6.7); 0: mapping NULL until swap (2.6.5)
+    uint32_t merge_anon_pgoff       # 1: anonymous vmas merge only with contiguous pgoff
+    uint32_t merge_anon_vma         # 1: ... and compatible anon_vmas
+    uint32_t merge_mprotect         # 1: mprotect merges anonymous vmas with neighbours
+    uint32_t anon_pgoff     # 1: mmap/brk set pgoff = addr >> 12 for private anonymous memory
+    uint32_t swapin_cow     # 1: write fault on a shared swap page copies in the same fault (2.6.7)
+    uint32_t gup_test       # 1: do not unmap a swap-cache page with count != mapcount + 2 (2.6.7)
+    uint32_t unmap_young_fails      # 1: try_to_unmap of a young pte is FAIL
+    uint32_t rmap_nodes     # 1: pte_chain nodes are needed for every further mapping
+    uint32_t struct_page_size       # bytes of simulated mem_map per frame
+    uint32_t vma_size       # raw sizeof of the simulated vm_area_struct
+    uint32_t anon_vma_size
+    uint32_t mm_size
+    uint32_t task_size_bytes        # sizeof task_struct
+    uint32_t l1_line        # L1_CACHE_BYTES
+    uint32_t pte_addr_size  # sizeof pte_addr_t: 4, or 8 with PAE + highpte or on x86_64
+    uint32_t highpte        # 1: leaf tables may live in highmem (i386)
+    uint32_t levels         # page-table levels of a process: 2, 3, 4, 5
+    uint32_t pt_shift       # log2 entries of a table: 10 (i386 2-level) or 9
+    uint32_t swap_offset_bits       # 24 on i386
+    uint32_t max_map_count
+    uint32_t min_free_min   # clamp of min_free_kbytes
+    uint32_t min_free_max
+    uint32_t nr_zones       # 2 or 3
+    uint32_t pgd_slab       # 1: the pgd is a 32-byte slab object (PAE)
+    uint32_t word_size      # 4 or 8: word of the simulated machine
+    uint32_t spare0
+    uint32_t spare1
+    uint64_t task_size      # TASK_SIZE
+    uint64_t unmapped_base  # TASK_UNMAPPED_BASE
+    uint64_t stack_top      # STACK_TOP
+    uint64_t page_offset    # i386: 0xC0000000
+    uint64_t lowmem_pages   # frames below highmem (i386: 896 MiB)
+
+# ---------------------------------------------------------------- counters: enum in counters.pxd
+
+cdef enum:
+    MAX_COUNTERS = 128
+
+# ---------------------------------------------------------------- designs: tables of functions
+
+cdef struct machine_t
+
+cdef struct rmap_ops:       # one reverse-mapping design; each function is explained in rmap/README text of rmap.pxd
+    # rules: pte locations are u32 pte indexes (table << pt_shift | slot); vma may be 0 only where said
+    int (*anon_prepare)(machine_t *m, uint32_t vma) noexcept nogil
+    int (*reserve)(machine_t *m) noexcept nogil
+    void (*page_add)(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint32_t pte, int anon) noexcept nogil
+    void (*page_remove)(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil
+    int (*page_referenced)(machine_t *m, uint32_t pfn) noexcept nogil
+    int (*try_to_unmap)(machine_t *m, uint32_t pfn) noexcept nogil
+    void (*prefetch)(machine_t *m, uint32_t pfn) noexcept nogil
+    void (*vma_fork)(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil
+    void (*vma_split)(machine_t *m, uint32_t new, uint32_t old) noexcept nogil
+    void (*vma_unlink)(machine_t *m, uint32_t vma) noexcept nogil
+    int (*may_merge)(machine_t *m, uint32_t a, uint32_t b) noexcept nogil
+    void (*vma_merge)(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil
+
+cdef struct i_mmap_ops:     # one index over the vmas of a file
+    void (*insert)(machine_t *m, uint32_t vma) noexcept nogil
+    void (*insert_fork)(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil
+    void (*remove)(machine_t *m, uint32_t vma) noexcept nogil
+    uint32_t (*first)(machine_t *m, uint32_t file, uint64_t first_pg, uint64_t last_pg, uint64_t *cursor) noexcept nogil
+    uint32_t (*next)(machine_t *m, uint32_t file, uint64_t first_pg, uint64_t last_pg, uint64_t *cursor) noexcept nogil
+
+cdef struct reclaim_ops:    # one reclaim policy
+    int (*try_to_free_pages)(machine_t *m, uint32_t gfp) noexcept nogil
+    void (*kswapd)(machine_t *m) noexcept nogil
+    uint64_t (*reclaim)(machine_t *m, uint64_t pages) noexcept nogil
+
+cdef struct up_ops:         # the calls that go up the import order; set by engine
+    int (*poll)(machine_t *m) noexcept nogil                            # host signals; < 0: interrupted
+    int (*out_of_memory)(machine_t *m) noexcept nogil                   # oom.pyx
+    void (*end_writeback)(machine_t *m, uint32_t pfn) noexcept nogil    # swap/filemap: a write ended
+    int (*writepage)(machine_t *m, uint32_t pfn) noexcept nogil         # start the write of a locked, clean-marked page
+    int (*charge)(machine_t *m, uint32_t pid, uint64_t pages) noexcept nogil    # vm_enough_memory: 0, -ENOMEM
+
+# ---------------------------------------------------------------- the machine
+
+cdef enum:
+    PF_MEMALLOC = 1         # m.pf: reclaim is running in this context
+    PF_KSWAPD = 2
+    PF_SWAPOFF = 4
+    HOST_INTR = 1           # m.host_error: Ctrl-C
+    HOST_NOMEM = 2          # the host refused a pool step
+    PAGEVEC_SIZE = 16
+
+cdef struct pagevec_t:
+    uint32_t nr
+    uint32_t pfn[16]
+
+cdef struct machine_t:
+    # -- hot: read by every touch
+    uint64_t *ptes          # POOL_PTE base; pte index i is ptes[i]
+    frame_t *frames
+    uint32_t *mapcount
+    table_t *tables
+    vma_t *vmas
+    mm_t *mms
+    task_t *tasks
+    file_t *files
+    anon_vma_t *anon_vmas
+    uint32_t *chains        # POOL_PTE_CHAIN base; node n starts at chains[n * chain_words]
+    lru_chunk_t *lru_chunks
+    radix_node_t *radix
+    uint16_t *swap_map
+    uint32_t *swap_cache
+    uint64_t *page_token
+    uint64_t *slot_token
+    slab_t *slabs
+    event_t *events
+    uint64_t *swap_free_bits
+    uint64_t *swap_summary
+    swap_node_t *swap_nodes
+    uint64_t *scratch
+    uint32_t pt_shift       # rules.pt_shift
+    uint32_t pt_mask        # (1 << pt_shift) - 1
+    uint32_t levels
+    uint32_t leaf_shift     # log2 bytes that a leaf table covers
+    uint32_t table_epoch    # bumped when a table page is freed: remembered pte indexes are void
+    uint32_t tokens_on      # 1 after the first write()
+    uint32_t zero_pfn
+    uint32_t chain_words    # u32 words of a chain node = nrpte + 1
+    uint32_t nrpte
+    uint32_t chain_spare    # one-deep per-CPU cache of chain nodes
+    const rmap_ops *rmap
+    const i_mmap_ops *i_mmap
+    const reclaim_ops *reclaim
+    up_ops up
+    # -- who runs
+    uint32_t current        # pid whose call this is, 0 = none
+    uint32_t pf             # PF_*
+    uint32_t host_error     # HOST_*, set at a safe point; the call unwinds and the boundary raises
+    uint32_t bug            # id of the first broken invariant, 0 = none (check_ids.pxd)
+    uint64_t bug_arg[3]
+    uint32_t kswapd_awake
+    uint32_t in_kswapd
+    uint64_t poll_count
+    # -- time
+    uint64_t now            # ns
+    uint64_t event_seq
+    uint64_t nr_events      # in the heap
+    uint32_t due_head       # ring of due events
+    uint32_t due_nr
+    uint32_t due_arg[4096]
+    device_t devices[4]
+    # -- memory
+    uint64_t nr_frames      # max pfn (frames of RAM)
+    uint64_t total_pages    # pages that the page cache could use, at boot
+    uint32_t nr_zones
+    uint32_t min_free_kbytes
+    zone_t zones[3]
+    lruvec_t lruvecs[3]
+    pagevec_t lru_add
+    pagevec_t lru_add_active
+    cache_t caches[11]
+    uint64_t lowmem_used[16]        # frames by LEDGER_* consumer (slab.pxd)
+    uint64_t any_used[16]
+    uint64_t peak_used[16]
+    # -- swap
+    swap_area_t swap[32]
+    int32_t swap_head       # first area in priority order, -1 = none
+    int32_t swap_next       # where the next allocation looks first
+    uint32_t nr_swapfiles
+    int32_t least_priority
+    uint64_t nr_swap_pages  # free slots
+    uint64_t total_swap_pages
+    uint64_t nr_swapcache   # pages in the swap cache
+    uint64_t slots_used     # global slots handed to areas (bump)
+    # -- page cache
+    uint64_t nr_pagecache   # pages in page and swap caches
+    uint64_t nr_mapped_pages
+    uint64_t nr_dirty
+    uint64_t nr_writeback
+    # -- processes
+    uint32_t mmlist         # some mm on the ring, 0 = none
+    uint32_t nr_tasks       # alive
+    uint64_t committed      # vm_committed_space, pages
+    # -- oom
+    uint64_t oom_first, oom_last, oom_lastkill, oom_count
+    uint64_t livelock_since, livelock_freed
+    # -- tunables, by the kernel's names
+    uint32_t swappiness
+    uint32_t page_cluster
+    uint32_t overcommit_memory
+    uint32_t overcommit_ratio
+    uint32_t lower_zone_protection
+    uint32_t max_map_count
+    uint64_t seed
+    uint64_t trylock_state  # test builds of a machine: splitmix64 state; 0 = trylocks never fail
+    uint32_t trylock_rate   # failures per 1024
+    uint32_t arch           # ARCH_* of records.py
+    kernel_rules rules
+    uint64_t counters[128]
+    uint64_t ram_bytes
+    pool_t pools[22]
