@@ -1,0 +1,324 @@
+"""The LRU lists and the page states around them. mm/swap.c of 2.6.5; fact sheet linux-2004 7.1.
+
+Why chunks of frame numbers and not links: the next victims stand side by side, so that their records can be prefetched
+(a linked list costs one full memory latency a page looked at; measured three times slower over a whole swap storm).
+
+Invariants of a list: chunks are doubly linked, head to tail. In the head chunk slots [head_slot, LRU_SLOTS) are in use, in the tail
+chunk [0, tail_slot), in others all; if head and tail are the same chunk, [head_slot, tail_slot). A used slot holds a frame or LRU_TOMB; `alive` counts
+the frames. No chunk with alive 0 stays on a list. Slots of a list <= 2 * nr + 4 * LRU_SLOTS after every removal.
+"""
+from libc.stdint cimport uint32_t, uint64_t
+
+from vmcore._fast.bugs cimport BUG_LRU_FLAG, bug
+from vmcore._fast.counters cimport PGACTIVATE, PGROTATED, count
+from vmcore._fast.frame cimport free_hot_cold_page, pfn_zone
+from vmcore._fast.pool cimport pool_alloc, pool_free
+from vmcore._fast.records cimport (
+    LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, NR_LRU, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR, PG_LOCKED, PG_LRU,
+    PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_LRU_CHUNK, frame_t, lru_chunk_t, lru_list_t, machine_t, pagevec_t,
+)
+
+cdef extern from *:
+    """
+    #define vm_prefetch(p) __builtin_prefetch((p), 1, 3)
+    """
+    void vm_prefetch(const void *p) noexcept nogil
+
+cdef enum:
+    SLOT_MASK = (1 << LRU_SLOT_BITS) - 1
+
+
+# ---------------------------------------------------------------- chunks
+
+cdef inline lru_list_t *list_of(machine_t *m, uint32_t pfn, int list) noexcept nogil:
+    return &m.lruvecs[pfn_zone(m, pfn)].lists[list]
+
+
+cdef uint32_t chunk_new(machine_t *m, lru_list_t *l) noexcept nogil:
+    cdef uint32_t c = pool_alloc(m, POOL_LRU_CHUNK)
+    cdef lru_chunk_t *k = &m.lru_chunks[c]
+    k.prev = 0
+    k.next = 0
+    k.alive = 0
+    k.list = l.id
+    l.chunks += 1
+    return c
+
+
+cdef void chunk_free(machine_t *m, lru_list_t *l, uint32_t c) noexcept nogil:
+    cdef lru_chunk_t *k = &m.lru_chunks[c]
+    cdef uint32_t prev = k.prev
+    cdef uint32_t next = k.next
+    if prev != 0:
+        m.lru_chunks[prev].next = next
+    else:
+        l.head_chunk = next
+        l.head_slot = 0
+    if next != 0:
+        m.lru_chunks[next].prev = prev
+    else:
+        l.tail_chunk = prev
+        l.tail_slot = LRU_SLOTS
+    k.alive = 0
+    l.chunks -= 1
+    pool_free(m, POOL_LRU_CHUNK, c)
+
+
+cdef void list_start(machine_t *m, lru_list_t *l, uint32_t slot) noexcept nogil:
+    l.head_chunk = chunk_new(m, l)
+    l.tail_chunk = l.head_chunk
+    l.head_slot = slot
+    l.tail_slot = slot
+
+
+cdef inline uint32_t first_slot(lru_list_t *l, uint32_t c) noexcept nogil:
+    return l.head_slot if c == l.head_chunk else 0
+
+
+cdef inline uint32_t end_slot(lru_list_t *l, uint32_t c) noexcept nogil:
+    return l.tail_slot if c == l.tail_chunk else LRU_SLOTS
+
+
+cdef void compact(machine_t *m, lru_list_t *l) noexcept nogil:
+    """Close the gaps towards the tail; order stays. Reading never falls behind writing, so it works in place."""
+    cdef uint32_t rc = l.tail_chunk
+    cdef uint32_t wc = rc
+    cdef uint32_t ws = l.tail_slot
+    cdef uint32_t s, lo, pfn, prev
+    cdef uint32_t c
+    while rc != 0:
+        s = end_slot(l, rc)
+        lo = first_slot(l, rc)
+        while s > lo:
+            s -= 1
+            pfn = m.lru_chunks[rc].pfn[s]
+            if pfn == LRU_TOMB:
+                continue
+            if ws == 0:
+                wc = m.lru_chunks[wc].prev
+                ws = LRU_SLOTS
+            ws -= 1
+            if wc != rc or ws != s:
+                m.lru_chunks[wc].pfn[ws] = pfn
+                m.lru_chunks[rc].pfn[s] = LRU_TOMB
+                m.lru_chunks[rc].alive -= 1
+                m.lru_chunks[wc].alive += 1
+                m.frames[pfn].lru = (wc << LRU_SLOT_BITS) | ws
+        rc = m.lru_chunks[rc].prev
+    c = m.lru_chunks[wc].prev
+    l.head_slot = ws
+    while c != 0:
+        prev = m.lru_chunks[c].prev
+        l.chunks -= 1
+        pool_free(m, POOL_LRU_CHUNK, c)
+        c = prev
+    m.lru_chunks[wc].prev = 0
+    l.head_chunk = wc
+
+
+# ---------------------------------------------------------------- raw lists
+
+cdef void lru_add_head(machine_t *m, uint32_t pfn, int list) noexcept nogil:
+    cdef lru_list_t *l = list_of(m, pfn, list)
+    cdef uint32_t c
+    if l.head_chunk == 0:
+        list_start(m, l, LRU_SLOTS)
+    elif l.head_slot == 0:
+        c = chunk_new(m, l)
+        m.lru_chunks[c].next = l.head_chunk
+        m.lru_chunks[l.head_chunk].prev = c
+        l.head_chunk = c
+        l.head_slot = LRU_SLOTS
+    l.head_slot -= 1
+    m.lru_chunks[l.head_chunk].pfn[l.head_slot] = pfn
+    m.lru_chunks[l.head_chunk].alive += 1
+    m.frames[pfn].lru = (l.head_chunk << LRU_SLOT_BITS) | l.head_slot
+    m.frames[pfn].flags |= PG_LRU
+    l.nr += 1
+
+
+cdef void lru_add_tail(machine_t *m, uint32_t pfn, int list) noexcept nogil:
+    cdef lru_list_t *l = list_of(m, pfn, list)
+    cdef uint32_t c
+    if l.head_chunk == 0:
+        list_start(m, l, 0)
+    elif l.tail_slot == LRU_SLOTS:
+        c = chunk_new(m, l)
+        m.lru_chunks[c].prev = l.tail_chunk
+        m.lru_chunks[l.tail_chunk].next = c
+        l.tail_chunk = c
+        l.tail_slot = 0
+    m.lru_chunks[l.tail_chunk].pfn[l.tail_slot] = pfn
+    m.lru_chunks[l.tail_chunk].alive += 1
+    m.frames[pfn].lru = (l.tail_chunk << LRU_SLOT_BITS) | l.tail_slot
+    m.frames[pfn].flags |= PG_LRU
+    l.tail_slot += 1
+    l.nr += 1
+
+
+cdef void lru_del(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    cdef lru_list_t *l = list_of(m, pfn, LRU_ACTIVE if f.flags & PG_ACTIVE else LRU_INACTIVE)
+    cdef uint32_t c = f.lru >> LRU_SLOT_BITS
+    cdef lru_chunk_t *k = &m.lru_chunks[c]
+    if not (f.flags & PG_LRU) or k.pfn[f.lru & SLOT_MASK] != pfn:
+        bug(m, BUG_LRU_FLAG, pfn, f.flags, f.lru)
+        return
+    k.pfn[f.lru & SLOT_MASK] = LRU_TOMB
+    k.alive -= 1
+    l.nr -= 1
+    f.flags &= ~<uint32_t>PG_LRU
+    if k.alive == 0:
+        chunk_free(m, l, c)
+    if <uint64_t>l.chunks * LRU_SLOTS > 2 * l.nr + 4 * LRU_SLOTS:
+        compact(m, l)
+
+
+cdef uint32_t lru_peek(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil:
+    cdef lru_list_t *l = &m.lruvecs[zone].lists[list]
+    cdef uint32_t c = l.tail_chunk
+    cdef uint32_t s, lo, pfn
+    cdef uint32_t k = 0
+    while c != 0 and k < n:
+        s = end_slot(l, c)
+        lo = first_slot(l, c)
+        while s > lo and k < n:
+            s -= 1
+            pfn = m.lru_chunks[c].pfn[s]
+            if pfn != LRU_TOMB:
+                out[k] = pfn
+                k += 1
+        c = m.lru_chunks[c].prev
+    return k
+
+
+cdef uint32_t lru_isolate(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil:
+    cdef lru_list_t *l = &m.lruvecs[zone].lists[list]
+    cdef lru_chunk_t *c
+    cdef uint32_t pfn, i, s, lo
+    cdef uint32_t k = 0
+    cdef frame_t *f
+    while k < n and l.nr != 0:
+        c = &m.lru_chunks[l.tail_chunk]
+        s = l.tail_slot
+        lo = first_slot(l, l.tail_chunk)
+        while s > lo and k < n:
+            s -= 1
+            pfn = c.pfn[s]
+            if pfn != LRU_TOMB:
+                vm_prefetch(&m.frames[pfn])
+                out[k] = pfn
+                k += 1
+                c.alive -= 1
+                l.nr -= 1
+        l.tail_slot = s
+        # the records of the pages after these: the next call will want them
+        for i in range(n):
+            if s <= lo + i:
+                break
+            if c.pfn[s - 1 - i] != LRU_TOMB:
+                vm_prefetch(&m.frames[c.pfn[s - 1 - i]])
+        if c.alive == 0:
+            chunk_free(m, l, l.tail_chunk)
+    for i in range(k):
+        f = &m.frames[out[i]]
+        f.flags &= ~<uint32_t>PG_LRU
+        f.refs += 1
+    return k
+
+
+cdef uint64_t lru_nr(machine_t *m, int zone, int list) noexcept nogil:
+    return m.lruvecs[zone].lists[list].nr
+
+
+# ---------------------------------------------------------------- pagevecs
+
+cdef void pagevec_flush(machine_t *m, pagevec_t *v, int list) noexcept nogil:
+    cdef uint32_t i, pfn
+    cdef frame_t *f
+    for i in range(v.nr):
+        pfn = v.pfn[i]
+        f = &m.frames[pfn]
+        if f.flags & PG_LRU:
+            bug(m, BUG_LRU_FLAG, pfn, f.flags, 0)
+            continue
+        if list == LRU_ACTIVE:
+            f.flags |= PG_ACTIVE
+        lru_add_head(m, pfn, list)
+    i = v.nr
+    v.nr = 0
+    while i > 0:
+        i -= 1
+        put_page(m, v.pfn[i])
+
+
+cdef void lru_cache_add(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef pagevec_t *v = &m.lru_add
+    m.frames[pfn].refs += 1
+    v.pfn[v.nr] = pfn
+    v.nr += 1
+    if v.nr == PAGEVEC_SIZE:
+        pagevec_flush(m, v, LRU_INACTIVE)
+
+
+cdef void lru_cache_add_active(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef pagevec_t *v = &m.lru_add_active
+    m.frames[pfn].refs += 1
+    v.pfn[v.nr] = pfn
+    v.nr += 1
+    if v.nr == PAGEVEC_SIZE:
+        pagevec_flush(m, v, LRU_ACTIVE)
+
+
+cdef void lru_add_drain(machine_t *m) noexcept nogil:
+    if m.lru_add.nr != 0:
+        pagevec_flush(m, &m.lru_add, LRU_INACTIVE)
+    if m.lru_add_active.nr != 0:
+        pagevec_flush(m, &m.lru_add_active, LRU_ACTIVE)
+
+
+# ---------------------------------------------------------------- page states
+
+cdef void activate_page(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    if f.flags & PG_LRU and not (f.flags & PG_ACTIVE):
+        lru_del(m, pfn)
+        f.flags |= PG_ACTIVE
+        lru_add_head(m, pfn, LRU_ACTIVE)
+        count(m, PGACTIVATE)
+
+
+cdef void mark_page_accessed(machine_t *m, uint32_t pfn) noexcept nogil:
+    """The table of fact sheet 7.1: unreferenced -> referenced -> (inactive and on the LRU) active."""
+    cdef frame_t *f = &m.frames[pfn]
+    if not (f.flags & PG_ACTIVE) and f.flags & PG_REFERENCED and f.flags & PG_LRU:
+        activate_page(m, pfn)
+        f.flags &= ~<uint32_t>PG_REFERENCED
+    else:
+        f.flags |= PG_REFERENCED
+
+
+cdef void rotate_reclaimable_page(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    if f.flags & (PG_LOCKED | PG_DIRTY | PG_ACTIVE) or not (f.flags & PG_LRU):
+        return
+    lru_del(m, pfn)
+    lru_add_tail(m, pfn, LRU_INACTIVE)
+    count(m, PGROTATED)
+
+
+cdef void page_free_now(machine_t *m, uint32_t pfn, int cold) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    if f.flags & PG_LRU:
+        lru_del(m, pfn)
+    f.flags &= ~<uint32_t>(PG_ACTIVE | PG_RECLAIM | PG_REFERENCED | PG_DIRTY | PG_UPTODATE | PG_ERROR)
+    free_hot_cold_page(m, pfn, cold)
+
+
+cdef void put_page(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    f.refs -= 1
+    if f.refs == 0 and m.mapcount[pfn] == 0:
+        page_free_now(m, pfn, 0)
+
+
