@@ -1,0 +1,11 @@
+# mlock, munlock, mlockall, munlockall of 2.6.5. mm/mlock.c; fact sheet linux-2004 6.8.
+from libc.stdint cimport uint32_t, uint64_t
+from vmcore._fast.records cimport machine_t
+
+cdef enum:
+    MCL_CURRENT = 1
+    MCL_FUTURE = 2
+
+cdef int do_mlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int on) noexcept nogil
+cdef int do_mlockall(machine_t *m, uint32_t pid, uint32_t flags) noexcept nogil
+cdef int do_munlockall(machine_t *m, uint32_t pid) noexcept nogil

@@ -1,0 +1,33 @@
+# The system calls on an address space, with the order of checks of 2.6.5. mm/mmap.c, mm/mprotect.c; fact sheet linux-2004 6.3 to 6.6, 6.10.
+from libc.stdint cimport uint32_t, uint64_t, int64_t
+from vmcore._fast.records cimport machine_t
+
+cdef enum:
+    PROT_READ = 1
+    PROT_WRITE = 2
+    PROT_EXEC = 4
+    PROT_SEM = 8
+    PROT_GROWSDOWN = 0x01000000
+    PROT_GROWSUP = 0x02000000
+    MAP_SHARED = 1
+    MAP_PRIVATE = 2
+    MAP_TYPE = 0xF
+    MAP_FIXED = 0x10
+    MAP_ANONYMOUS = 0x20
+    MAP_GROWSDOWN = 0x100
+    MAP_LOCKED = 0x2000
+    MAP_NORESERVE = 0x4000
+    MAP_POPULATE = 0x8000
+    MAP_NONBLOCK = 0x10000
+
+cdef inline int IS_ERR_VALUE(int64_t v) noexcept nogil:
+    return v < 0 and v >= -4095
+
+# Address or negative errno. file 0 = anonymous.
+cdef int64_t do_mmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags, uint32_t file, uint64_t offset) noexcept nogil
+cdef int do_munmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
+cdef int do_mprotect(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot) noexcept nogil
+cdef uint64_t do_brk(machine_t *m, uint32_t pid, uint64_t brk) noexcept nogil      # the new (or unchanged) brk
+# Charge / return pages of vm_committed_space: 0 or -ENOMEM (fact sheet 6.10).
+cdef int vm_enough_memory(machine_t *m, uint32_t pid, uint64_t pages) noexcept nogil
+cdef void vm_unacct_memory(machine_t *m, uint64_t pages) noexcept nogil

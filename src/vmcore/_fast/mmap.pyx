@@ -1,0 +1,566 @@
+"""mmap, munmap, mprotect, brk and the accounting of promised memory, with the order of checks of 2.6.5. mm/mmap.c,
+mm/mprotect.c, security/commoncap.c; fact sheet linux-2004 6.3 to 6.6, 6.10.
+
+What a refused call leaves behind is what the kernel leaves: a MAP_FIXED mapping that fails late has already unmapped
+the range, an munmap whose second split fails keeps the first, an mprotect that meets a hole has changed all below it.
+
+Pages promised: private writable mappings, brk and stacks are charged to their vma (VM_ACCOUNT), and munmap returns
+them; shared anonymous memory is charged to its object, and file_put returns that with the object.
+"""
+from libc.errno cimport EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EPERM
+from libc.stdint cimport uint32_t, uint64_t, int64_t
+
+from vmcore._fast.fault cimport make_pages_present
+from vmcore._fast.filemap cimport file_create, file_put
+from vmcore._fast.frame cimport nr_free_pages
+from vmcore._fast.locks cimport down_mmap_sem, spin_lock_ptl, spin_unlock_ptl, up_mmap_sem
+from vmcore._fast.lru cimport lru_add_drain
+from vmcore._fast.pagetable cimport free_pgtables, next_leaf, pte_present
+from vmcore._fast.pool cimport safe_point
+from vmcore._fast.records cimport (
+    CACHE_DENTRY, CACHE_INODE, CAP_IPC_LOCK, CAP_SYS_ADMIN, FILE_DEVICE, FILE_READONLY, FILE_SHMEM, FILE_UNLINKED,
+    PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, RLIM_AS, RLIM_DATA, RLIM_MEMLOCK,
+    VM_ACCOUNT, VM_DATA_DEFAULT_FLAGS, VM_EXEC, VM_GROWSDOWN, VM_GROWSUP, VM_HUGETLB, VM_IO, VM_LOCKED, VM_MAYEXEC,
+    VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, file_t, machine_t, mm_t, task_t,
+    vma_t)
+from vmcore._fast.vma cimport (
+    find_vma, find_vma_intersection, find_vma_prev, get_unmapped_area, split_vma, vma_absorb, vma_alloc, vma_destroy,
+    vma_detach, vma_free, vma_link, vma_may_join, vma_merge, vma_pte_prot, vma_set_range)
+from vmcore._fast.zap cimport zap_page_range
+
+cdef enum:
+    PROT_BITS = PROT_READ | PROT_WRITE | PROT_EXEC      # the same values as VM_READ, VM_WRITE, VM_EXEC
+    WALK_STRETCH = 4096     # vmas between safe points
+
+
+cdef inline uint64_t page_align(uint64_t x) noexcept nogil:
+    """Up; wraps to 0 in the last page, as the kernel's."""
+    return (x + PAGE_MASK_LOW) & ~<uint64_t>PAGE_MASK_LOW
+
+
+# ---------------------------------------------------------------- promised memory
+
+cdef uint64_t reclaimable_slab(machine_t *m) noexcept nogil:
+    """slab_reclaim_pages: caches made with SLAB_RECLAIM_ACCOUNT, which are those of inodes and dentries."""
+    return ((m.caches[<int>CACHE_INODE].slabs << m.caches[<int>CACHE_INODE].order)
+            + (m.caches[<int>CACHE_DENTRY].slabs << m.caches[<int>CACHE_DENTRY].order))
+
+
+cdef int vm_enough_memory(machine_t *m, uint32_t pid, uint64_t pages) noexcept nogil:
+    cdef uint64_t have, free
+    cdef int admin = pid == 0 or (m.tasks[pid].caps & CAP_SYS_ADMIN) != 0
+    # the charge comes first and is taken back on refusal
+    m.committed += pages
+    if m.overcommit_memory == 1:
+        return 0
+    if m.overcommit_memory == 0:
+        have = m.nr_pagecache + m.nr_swap_pages + reclaimable_slab(m)
+        if not admin:
+            have -= have >> 5
+        if have > pages:
+            return 0
+        free = nr_free_pages(m)
+        if not admin:
+            free -= free >> 5
+        if have + free > pages:
+            return 0
+    elif m.committed < (m.ram_bytes >> PAGE_SHIFT) * m.overcommit_ratio // 100 + m.total_swap_pages:
+        return 0
+    m.committed -= pages
+    return -ENOMEM
+
+
+cdef void vm_unacct_memory(machine_t *m, uint64_t pages) noexcept nogil:
+    m.committed -= pages
+
+
+cdef inline int over_limit(machine_t *m, uint32_t pid, int which, uint64_t pages, uint64_t length) noexcept nogil:
+    """Would `length` bytes on top of `pages` break the limit?"""
+    return (pages << PAGE_SHIFT) + length > m.tasks[pid].rlim[which]
+
+
+# ---------------------------------------------------------------- munmap
+
+cdef void free_tables_between(machine_t *m, uint32_t mm, uint32_t prev, uint64_t start, uint64_t end) noexcept nogil:
+    """free_pgtables of 2.6.5: tables go by whole entries of the kernel's pgd (4 MiB on two levels, else 1 GiB), and
+    only those that no neighbour reaches into. prev: the vma below the hole; its next is the one above."""
+    cdef uint32_t shift = m.leaf_shift if m.levels == 2 else m.leaf_shift + m.pt_shift
+    cdef uint64_t span = (<uint64_t>1 << shift) - 1
+    cdef uint64_t first = start
+    cdef uint64_t last = end + span
+    cdef uint32_t next = m.vmas[prev].next if prev != 0 else m.mms[mm].mmap
+    if next != 0 and last > m.vmas[next].start:
+        last = m.vmas[next].start
+    first &= ~span
+    last &= ~span
+    if prev != 0 and m.vmas[prev].end > first:
+        first = (m.vmas[prev].end + span) & ~span
+    if last > first:
+        free_pgtables(m, mm, first, last)
+
+
+cdef int munmap_range(machine_t *m, uint32_t mm, uint64_t start, uint64_t length) noexcept nogil:
+    cdef mm_t *p = &m.mms[mm]
+    cdef uint64_t end, pages
+    cdef uint64_t accounted = 0
+    cdef uint32_t prev = 0
+    cdef uint32_t first = 0         # the detached vmas, linked through next
+    cdef uint32_t tail = 0
+    cdef uint32_t vma, next
+    cdef vma_t *v
+    if (start & PAGE_MASK_LOW) != 0 or start > m.rules.task_size or length > m.rules.task_size - start:
+        return -EINVAL
+    length = page_align(length)
+    if length == 0:
+        return -EINVAL
+    end = start + length
+    vma = find_vma_prev(m, mm, start, &prev)
+    if vma == 0 or m.vmas[vma].start >= end:
+        return 0
+
+    if m.vmas[vma].start < start:
+        if split_vma(m, vma, start, 0) == 0:
+            return -ENOMEM
+        prev = vma
+    vma = find_vma(m, mm, end)
+    if vma != 0 and m.vmas[vma].start < end and split_vma(m, vma, end, 1) == 0:
+        return -ENOMEM
+
+    # nothing fails from here on
+    vma = m.vmas[prev].next if prev != 0 else p.mmap
+    while vma != 0 and m.vmas[vma].start < end:
+        next = m.vmas[vma].next
+        vma_detach(m, vma)
+        if tail != 0:
+            m.vmas[tail].next = vma
+        else:
+            first = vma
+        tail = vma
+        vma = next
+
+    lru_add_drain(m)
+    spin_lock_ptl(m, mm)
+    vma = first
+    while vma != 0:
+        v = &m.vmas[vma]
+        if v.flags & VM_ACCOUNT:
+            accounted += (v.end - v.start) >> PAGE_SHIFT
+        zap_page_range(m, vma, v.start, v.end)
+        vma = v.next
+    vm_unacct_memory(m, accounted)
+    free_tables_between(m, mm, prev, start, end)
+    spin_unlock_ptl(m, mm)
+
+    vma = first
+    while vma != 0:
+        v = &m.vmas[vma]
+        next = v.next
+        v.next = 0
+        pages = (v.end - v.start) >> PAGE_SHIFT
+        p.total_vm -= pages
+        if v.flags & VM_LOCKED:
+            p.locked_vm -= pages
+        if v.start >= p.mmap_base and v.start < p.free_area_cache:
+            p.free_area_cache = v.start
+        vma_destroy(m, vma)
+        vma = next
+    return 0
+
+
+cdef int do_munmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil:
+    cdef uint32_t mm = m.tasks[pid].mm
+    cdef int err
+    down_mmap_sem(m, mm)
+    err = munmap_range(m, mm, addr, length)
+    up_mmap_sem(m, mm)
+    return err
+
+
+cdef int clear_range(machine_t *m, uint32_t mm, uint64_t addr, uint64_t end, uint32_t *prev) noexcept nogil:
+    """Unmap what a new mapping of [addr, end) replaces; *prev is then the vma below. Whatever fails is ENOMEM."""
+    cdef uint32_t vma = find_vma_prev(m, mm, addr, prev)
+    if vma != 0 and m.vmas[vma].start < end:
+        if munmap_range(m, mm, addr, end - addr) < 0:
+            return -ENOMEM
+        find_vma_prev(m, mm, addr, prev)
+    return 0
+
+
+# ---------------------------------------------------------------- mmap
+
+cdef int file_vm_flags(machine_t *m, uint32_t prot, uint32_t flags, uint32_t file, uint32_t *vm_flags) noexcept nogil:
+    """The sharing of a mapping, into *vm_flags. A file of 0 is anonymous memory."""
+    cdef uint32_t kind = flags & MAP_TYPE
+    if kind == MAP_PRIVATE:
+        return 0
+    if kind != MAP_SHARED:
+        return -EINVAL
+    vm_flags[0] |= VM_SHARED | VM_MAYSHARE
+    if file != 0 and (m.files[file].flags & FILE_READONLY) != 0:
+        if prot & PROT_WRITE:
+            return -EACCES
+        vm_flags[0] &= ~<uint32_t>(VM_SHARED | VM_MAYWRITE)
+    return 0
+
+
+cdef uint32_t shmem_object(machine_t *m, uint32_t pid, uint64_t length, int unchecked) noexcept nogil:
+    """The unlinked file behind shared anonymous memory, charged by its size. 0: ENOMEM.
+    unchecked (MAP_NORESERVE): charged all the same, because file_put returns the charge of every such object, but
+    without asking. The kernel does not charge then; outside strict mode nobody reads the sum but meminfo."""
+    cdef uint64_t pages = length >> PAGE_SHIFT
+    cdef uint32_t file
+    if unchecked:
+        m.committed += pages
+    elif vm_enough_memory(m, pid, pages) < 0:
+        return 0
+    file = file_create(m, FILE_SHMEM, length, FILE_UNLINKED, "/dev/zero")
+    if file == 0:
+        vm_unacct_memory(m, pages)
+    return file
+
+
+cdef int map_region(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t vm_flags, uint32_t flags,
+                    uint32_t file, uint64_t pgoff) noexcept nogil:
+    """The mapping itself, once every argument is found good: 0 or -errno."""
+    cdef uint32_t mm = m.tasks[pid].mm
+    cdef uint64_t charged = 0
+    cdef uint32_t prev = 0
+    cdef uint32_t object = 0            # made here
+    cdef uint32_t vma
+    cdef int unchecked = (flags & MAP_NORESERVE) != 0 and m.overcommit_memory <= 1
+    cdef vma_t *v
+    if clear_range(m, mm, addr, addr + length, &prev) < 0:
+        return -ENOMEM
+    if over_limit(m, pid, RLIM_AS, m.mms[mm].total_vm, length):
+        return -ENOMEM
+    if (vm_flags & VM_SHARED) == 0 and (vm_flags & VM_WRITE) != 0 and not unchecked:
+        charged = length >> PAGE_SHIFT
+        if vm_enough_memory(m, pid, charged) < 0:
+            return -ENOMEM
+        vm_flags |= VM_ACCOUNT
+
+    if file == 0 and (vm_flags & VM_SHARED) == 0:
+        # shared memory keeps 0: its offset counts pages of the object
+        if m.rules.anon_pgoff:
+            pgoff = addr >> PAGE_SHIFT
+        if vma_merge(m, mm, prev, addr, addr + length, vm_flags, 0, pgoff) != 0:
+            return 0
+
+    vma = vma_alloc(m)
+    if vma == 0:
+        vm_unacct_memory(m, charged)
+        return -ENOMEM
+    if file != 0 and (vm_flags & (VM_GROWSDOWN | VM_GROWSUP)) != 0:
+        vma_free(m, vma)
+        vm_unacct_memory(m, charged)
+        return -EINVAL
+    if file != 0 and m.files[file].kind == FILE_DEVICE:
+        vm_flags |= VM_RESERVED | VM_IO
+    if file == 0 and (vm_flags & VM_SHARED) != 0:
+        object = shmem_object(m, pid, length, unchecked)
+        if object == 0:
+            vma_free(m, vma)
+            return -ENOMEM
+        file = object
+    elif file != 0 and vma_merge(m, mm, prev, addr, addr + length, vm_flags, file, pgoff) != 0:
+        vma_free(m, vma)
+        return 0
+
+    v = &m.vmas[vma]
+    v.start = addr
+    v.end = addr + length
+    v.flags = vm_flags
+    v.file = file
+    v.pgoff = pgoff
+    vma_link(m, mm, vma)
+    if object != 0:
+        file_put(m, object)             # from now on the vma alone holds it
+    return 0
+
+
+cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags,
+                         uint32_t file, uint64_t pgoff) noexcept nogil:
+    cdef task_t *t = &m.tasks[pid]
+    cdef mm_t *p = &m.mms[t.mm]
+    cdef uint32_t vm_flags
+    cdef int err
+    if length == 0:
+        return <int64_t>addr
+    length = page_align(length)
+    if length == 0 or length > m.rules.task_size:
+        return -EINVAL
+    # the page offset is a word of the simulated machine
+    if m.rules.word_size == 4 and (pgoff + (length >> PAGE_SHIFT)) >> 32 != 0:
+        return -EINVAL
+    if p.map_count > m.max_map_count:
+        return -ENOMEM
+    addr = get_unmapped_area(m, t.mm, addr, length, (flags & MAP_FIXED) != 0)
+    if addr & PAGE_MASK_LOW:
+        return <int64_t>addr
+
+    vm_flags = (prot & PROT_BITS) | p.def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+    vm_flags |= VM_GROWSDOWN if flags & MAP_GROWSDOWN else 0
+    if flags & MAP_LOCKED:
+        if (t.caps & CAP_IPC_LOCK) == 0:
+            return -EPERM
+        vm_flags |= VM_LOCKED
+    if (vm_flags & VM_LOCKED) != 0 and over_limit(m, pid, RLIM_MEMLOCK, p.locked_vm, length):
+        return -EAGAIN
+    err = file_vm_flags(m, prot, flags, file, &vm_flags)
+    if err < 0:
+        return err
+    err = map_region(m, pid, addr, length, vm_flags, flags, file, pgoff)
+    if err < 0:
+        return err
+
+    p.total_vm += length >> PAGE_SHIFT
+    if vm_flags & VM_LOCKED:
+        p.locked_vm += length >> PAGE_SHIFT
+    if (vm_flags & VM_LOCKED) != 0 or (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE:
+        # the mapping stands whatever comes of this
+        make_pages_present(m, pid, addr, addr + length)
+    return <int64_t>addr
+
+
+cdef int64_t do_mmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags,
+                     uint32_t file, uint64_t offset) noexcept nogil:
+    cdef uint32_t mm = m.tasks[pid].mm
+    cdef int64_t ret
+    if offset & PAGE_MASK_LOW:
+        return -EINVAL
+    if flags & MAP_ANONYMOUS:
+        file = 0
+        offset = 0
+    elif file == 0:
+        return -EBADF
+    down_mmap_sem(m, mm)
+    ret = mmap_locked(m, pid, addr, length, prot, flags, file, offset >> PAGE_SHIFT)
+    up_mmap_sem(m, mm)
+    return ret
+
+
+# ---------------------------------------------------------------- brk
+
+cdef int brk_area(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil:
+    """The kernel's do_brk: `length` bytes of anonymous memory at addr, both page aligned."""
+    cdef uint32_t mm = m.tasks[pid].mm
+    cdef mm_t *p = &m.mms[mm]
+    cdef uint32_t vm_flags = VM_DATA_DEFAULT_FLAGS | VM_ACCOUNT | p.def_flags
+    cdef uint64_t pgoff = addr >> PAGE_SHIFT if m.rules.anon_pgoff else 0
+    cdef uint32_t prev = 0
+    cdef uint32_t vma
+    cdef vma_t *v
+    if addr + length > m.rules.task_size or addr + length < addr:
+        return -EINVAL
+    if (p.def_flags & VM_LOCKED) != 0 and over_limit(m, pid, RLIM_MEMLOCK, p.locked_vm, length):
+        return -EAGAIN
+    if clear_range(m, mm, addr, addr + length, &prev) < 0:
+        return -ENOMEM
+    if over_limit(m, pid, RLIM_AS, p.total_vm, length) or p.map_count > m.max_map_count:
+        return -ENOMEM
+    if vm_enough_memory(m, pid, length >> PAGE_SHIFT) < 0:
+        return -ENOMEM
+    if vma_merge(m, mm, prev, addr, addr + length, vm_flags, 0, pgoff) == 0:
+        vma = vma_alloc(m)
+        if vma == 0:
+            vm_unacct_memory(m, length >> PAGE_SHIFT)
+            return -ENOMEM
+        v = &m.vmas[vma]
+        v.start = addr
+        v.end = addr + length
+        v.flags = vm_flags
+        v.pgoff = pgoff
+        vma_link(m, mm, vma)
+    p.total_vm += length >> PAGE_SHIFT
+    if vm_flags & VM_LOCKED:
+        p.locked_vm += length >> PAGE_SHIFT
+        make_pages_present(m, pid, addr, addr + length)
+    return 0
+
+
+cdef uint64_t do_brk(machine_t *m, uint32_t pid, uint64_t brk) noexcept nogil:
+    cdef uint32_t mm = m.tasks[pid].mm
+    cdef mm_t *p = &m.mms[mm]
+    cdef uint64_t old = page_align(p.brk)
+    cdef uint64_t new = page_align(brk)
+    cdef uint64_t limit = m.tasks[pid].rlim[<int>RLIM_DATA]
+    # a task that was spawned has no image, so the start of its heap stands for the end of its code
+    cdef uint64_t floor = p.end_code if p.end_code != 0 else p.start_brk
+    if brk < floor or new < brk or brk > m.rules.task_size:
+        return p.brk
+    down_mmap_sem(m, mm)
+    if new == old:
+        p.brk = brk
+    elif brk <= p.brk:
+        if munmap_range(m, mm, new, old - new) == 0:
+            p.brk = brk
+    elif (brk - p.start_data <= limit and find_vma_intersection(m, mm, old, new + PAGE_SIZE) == 0
+            and brk_area(m, pid, old, new - old) == 0):
+        p.brk = brk
+    up_mmap_sem(m, mm)
+    return p.brk
+
+
+# ---------------------------------------------------------------- mprotect
+
+cdef void change_protection(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
+    """Present ptes get the vma's protection and keep frame, dirty and software bits; all come out young, because the
+    protection map says so, as in the kernel. Swap and file ptes stay. In private vmas no pte is writable after it."""
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint64_t bits = vma_pte_prot(v.flags)
+    cdef uint64_t keep = ~<uint64_t>(PTE_P | PTE_RW | PTE_USER | PTE_PROTNONE)
+    cdef uint64_t addr = start
+    cdef uint64_t stop
+    cdef uint64_t *e
+    cdef uint32_t leaf
+    spin_lock_ptl(m, v.mm)
+    while addr < end:
+        leaf = next_leaf(m, v.mm, &addr, end)
+        if leaf == 0:
+            break
+        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
+        if stop > end:
+            stop = end
+        e = &m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> PAGE_SHIFT) & m.pt_mask)]
+        while addr < stop:
+            if pte_present(e[0]):
+                e[0] = (e[0] & keep) | bits
+            e += 1
+            addr += PAGE_SIZE
+    spin_unlock_ptl(m, v.mm)
+
+
+cdef inline int may_join_below(machine_t *m, uint32_t below, uint32_t vma, uint32_t flags) noexcept nogil:
+    """mprotect's own merging is for private anonymous vmas. flags: those that vma will have."""
+    cdef vma_t *b = &m.vmas[below]
+    cdef vma_t *v = &m.vmas[vma]
+    if not m.rules.merge_mprotect or below == 0 or b.end != v.start or b.file != 0 or b.flags != flags:
+        return 0
+    if v.file != 0 or (v.flags & VM_SHARED) != 0:
+        return 0
+    return vma_may_join(m, below, vma)
+
+
+cdef int join_prev(machine_t *m, uint32_t vma, uint32_t prev, uint64_t end, uint32_t flags) noexcept nogil:
+    """The head of vma, up to end, goes to prev (which has the new flags already). 1 if it did."""
+    cdef vma_t *v = &m.vmas[vma]
+    cdef vma_t *p = &m.vmas[prev]
+    if not may_join_below(m, prev, vma, flags):
+        return 0
+    if end == v.end:
+        vma_absorb(m, prev, vma)
+        return 1
+    # pages change hands without their vma: both must name the same anon_vma, or a walk would miss them
+    if p.anon_vma != v.anon_vma:
+        return 0
+    # where offsets mean nothing 2.6.5 leaves them alone
+    vma_set_range(m, vma, end, v.end,
+                  v.pgoff + ((end - v.start) >> PAGE_SHIFT) if m.rules.merge_anon_pgoff else v.pgoff)
+    vma_set_range(m, prev, p.start, end, p.pgoff)
+    return 1
+
+
+cdef int mprotect_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint32_t *prev, uint64_t start, uint64_t end,
+                        uint32_t flags) noexcept nogil:
+    """[start, end) of vma gets `flags`. On success *prev is the vma that holds the range's end."""
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint64_t charged = 0
+    if flags == v.flags:
+        prev[0] = vma
+        return 0
+    if (flags & VM_WRITE) != 0 and (v.flags & (VM_ACCOUNT | VM_WRITE | VM_SHARED)) == 0:
+        charged = (end - start) >> PAGE_SHIFT
+        if vm_enough_memory(m, pid, charged) < 0:
+            return -ENOMEM
+        flags |= VM_ACCOUNT
+    if start == v.start:
+        if join_prev(m, vma, prev[0], end, flags):
+            change_protection(m, prev[0], start, end)
+            return 0
+    elif split_vma(m, vma, start, 1) == 0:
+        vm_unacct_memory(m, charged)
+        return -ENOMEM
+    prev[0] = vma
+    if end != v.end and split_vma(m, vma, end, 0) == 0:
+        vm_unacct_memory(m, charged)
+        return -ENOMEM
+    v.flags = flags
+    change_protection(m, vma, start, end)
+    return 0
+
+
+cdef int mprotect_range(machine_t *m, uint32_t pid, uint32_t vma, uint32_t prev, uint64_t start, uint64_t end,
+                        uint32_t rights) noexcept nogil:
+    cdef uint32_t next = 0
+    cdef uint32_t flags
+    cdef uint64_t stop
+    cdef uint64_t walked = 0
+    cdef int err
+    while True:
+        # here vma.start <= start < vma.end
+        flags = rights | (m.vmas[vma].flags & ~<uint32_t>(VM_READ | VM_WRITE | VM_EXEC))
+        if (m.vmas[vma].flags & VM_HUGETLB) != 0 or (flags & ~(flags >> 4) & 7) != 0:
+            return -EACCES
+        stop = m.vmas[vma].end
+        if stop > end:
+            return mprotect_fixup(m, pid, vma, &prev, start, end, flags)
+        next = m.vmas[vma].next
+        err = mprotect_fixup(m, pid, vma, &prev, start, stop, flags)
+        if err < 0:
+            return err
+        if stop == end:
+            break
+        start = stop
+        vma = next
+        if vma == 0 or m.vmas[vma].start != start:
+            return -ENOMEM
+        walked += 1
+        if walked % WALK_STRETCH == 0 and safe_point(m) < 0:
+            return -ENOMEM
+    if next != 0 and may_join_below(m, prev, next, m.vmas[next].flags):
+        vma_absorb(m, prev, next)
+    return 0
+
+
+cdef int do_mprotect(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot) noexcept nogil:
+    cdef uint32_t mm = m.tasks[pid].mm
+    cdef uint32_t grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP)
+    cdef uint32_t prev = 0
+    cdef uint32_t vma
+    cdef uint64_t end
+    cdef int err = 0
+    prot &= ~<uint32_t>(PROT_GROWSDOWN | PROT_GROWSUP)
+    if grows == (PROT_GROWSDOWN | PROT_GROWSUP) or (addr & PAGE_MASK_LOW) != 0:
+        return -EINVAL
+    length = page_align(length)
+    end = addr + length
+    if end < addr:
+        return -ENOMEM
+    if prot & ~<uint32_t>(PROT_BITS | PROT_SEM):
+        return -EINVAL
+    if end == addr:
+        return 0
+    down_mmap_sem(m, mm)
+    vma = find_vma_prev(m, mm, addr, &prev)
+    if vma == 0:
+        err = -ENOMEM
+    elif grows == PROT_GROWSDOWN:
+        if m.vmas[vma].start >= end:
+            err = -ENOMEM
+        elif (m.vmas[vma].flags & VM_GROWSDOWN) == 0:
+            err = -EINVAL
+        else:
+            addr = m.vmas[vma].start
+    elif m.vmas[vma].start > addr:
+        err = -ENOMEM
+    elif grows == PROT_GROWSUP:
+        if (m.vmas[vma].flags & VM_GROWSUP) == 0:
+            err = -EINVAL
+        else:
+            end = m.vmas[vma].end
+    if err == 0:
+        if addr > m.vmas[vma].start:
+            prev = vma
+        err = mprotect_range(m, pid, vma, prev, addr, end, prot & PROT_BITS)
+    up_mmap_sem(m, mm)
+    return err

@@ -1,0 +1,73 @@
+# Radix page tables: `levels` levels of tables of 1 << pt_shift entries. Level 0 is the leaf. mm/memory.c, asm/pgtable.h of 2.6.5.
+#
+# An upper entry is child << 12 | PTE_P. A table of the pool is all zero when free, so that allocation clears nothing. A leaf's place is
+# a u32 pte index: table << pt_shift | slot; 0 is null. i386-PAE: the pgd (level 2, 4 entries) is a 32-byte slab object,
+# not a frame. Leaf tables count in nr_page_table_pages (2004 kernels counted only those), come from highmem with rules.highpte.
+from libc.stdint cimport uint32_t, uint64_t
+from vmcore._fast.records cimport machine_t, mm_t, PTE_P, PTE_PROTNONE, PTE_SHIFT, PTE_KIND, PTE_SWAP, PTE_FILE
+
+cdef inline int pte_present(uint64_t pte) noexcept nogil:
+    """The page is there: mapped, or mapped without access (PROT_NONE)."""
+    return (pte & (PTE_P | PTE_PROTNONE)) != 0
+
+cdef inline int pte_is_swap(uint64_t pte) noexcept nogil:
+    return (pte & (PTE_P | PTE_PROTNONE | PTE_KIND)) == PTE_SWAP
+
+cdef inline int pte_is_file(uint64_t pte) noexcept nogil:
+    return (pte & (PTE_P | PTE_PROTNONE | PTE_KIND)) == PTE_FILE
+
+cdef inline uint32_t pte_pfn(uint64_t pte) noexcept nogil:
+    return <uint32_t>(pte >> PTE_SHIFT)
+
+cdef inline uint64_t swp_pte(uint32_t entry) noexcept nogil:
+    return (<uint64_t>entry << PTE_SHIFT) | PTE_SWAP
+
+cdef inline uint32_t pte_swp(uint64_t pte) noexcept nogil:
+    return <uint32_t>(pte >> PTE_SHIFT)
+
+cdef inline uint32_t leaf_lookup(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
+    """Leaf table that covers addr, 0 if there is none. No cache, no side effect. addr must be < task_size."""
+    cdef uint32_t t = m.mms[mm].pgd
+    cdef int level = <int>m.levels - 1
+    cdef uint64_t e
+    while level > 0 and t != 0:
+        e = m.ptes[(<uint64_t>t << m.pt_shift) | ((addr >> (12 + level * m.pt_shift)) & m.pt_mask)]
+        t = <uint32_t>(e >> PTE_SHIFT)
+        level -= 1
+    return t
+
+cdef inline uint32_t pte_lookup(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
+    """pte index of addr, 0 if its leaf table does not exist."""
+    cdef uint32_t t = leaf_lookup(m, mm, addr)
+    if t == 0:
+        return 0
+    return (t << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
+
+# pte index of addr, making the tables on the way. 0: no frame (simulated ENOMEM, or host: m.host_error).
+cdef uint32_t pte_alloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
+# The mm's top table; made at mm creation. -ENOMEM.
+cdef int pgd_alloc(machine_t *m, uint32_t mm) noexcept nogil
+# Free the leaf tables that lie wholly in [start, end) and the upper tables that then cover nothing; every pte in them must be none.
+# Callers give spans as the kernel's free_pgtables does (bounded by neighbouring vmas). exit: start 0, end task_size.
+cdef void free_pgtables(machine_t *m, uint32_t mm, uint64_t start, uint64_t end) noexcept nogil
+cdef void pgd_free(machine_t *m, uint32_t mm) noexcept nogil
+# Next leaf table that exists at or after *addr and below end: returns it and moves *addr up to its first covered address
+# that is >= the given one; 0 if there is none.
+cdef uint32_t next_leaf(machine_t *m, uint32_t mm, uint64_t *addr, uint64_t end) noexcept nogil
+
+# Hints to the host's caches: never an access, any address is allowed.
+cdef extern from *:
+    """
+    #ifndef VMCORE_PREFETCH
+    #define VMCORE_PREFETCH
+    #if defined(__GNUC__) || defined(__clang__)
+    #define vmcore_prefetch_read(p) __builtin_prefetch((p), 0, 3)
+    #define vmcore_prefetch_write(p) __builtin_prefetch((p), 1, 3)
+    #else
+    #define vmcore_prefetch_read(p) ((void)(p))
+    #define vmcore_prefetch_write(p) ((void)(p))
+    #endif
+    #endif
+    """
+    void prefetch_read "vmcore_prefetch_read"(const void *p) noexcept nogil
+    void prefetch_write "vmcore_prefetch_write"(const void *p) noexcept nogil

@@ -1,0 +1,363 @@
+"""The vmas of an mm: find, link, split, merge, search for a gap. mm/mmap.c of 2.6.5; fact sheet linux-2004 6.1 to 6.3.
+
+Which ranges may be one vma is data: rules.merge_anon_pgoff asks of anonymous neighbours what 2.6.5 asks of files only,
+that page offsets run on (-aa1, where a page's place is computed from its offset); rules.merge_anon_vma that at most one
+anon_vma is involved; and the reverse map has a veto always, since it knows whether it would still find the pages.
+VMA_MERGES counts borders that went: a range added to a neighbour is one, a neighbour joined as well a second one.
+"""
+from libc.errno cimport EINVAL, ENOMEM
+from libc.stdint cimport uint32_t, uint64_t, int64_t
+from libc.string cimport memset
+
+from vmcore._fast.bugs cimport BUG_VMA_OVERLAP, bug
+from vmcore._fast.counters cimport (
+    FIND_VMA_CACHE_HITS, FIND_VMA_CALLS, FIND_VMA_STEPS, VMA_MERGES, VMA_MERGES_REFUSED_ANON_VMA,
+    VMA_MERGES_REFUSED_PGOFF, VMA_SPLITS, count)
+from vmcore._fast.filemap cimport file_put
+from vmcore._fast.frame cimport GFP_KERNEL
+from vmcore._fast.locks cimport (
+    down_i_shared, spin_lock_anon_vma, spin_lock_ptl, spin_unlock_anon_vma, spin_unlock_ptl, up_i_shared)
+from vmcore._fast.pool cimport pool_alloc, pool_free
+from vmcore._fast.rbtree cimport rb_erase, rb_insert, rb_view
+from vmcore._fast.records cimport (
+    CACHE_VMA, PAGE_MASK_LOW, PAGE_SHIFT, POOL_VMA, VM_DONTCOPY, VM_DONTEXPAND, VM_IO, VM_RESERVED, machine_t, mm_t,
+    vma_t)
+from vmcore._fast.slab cimport cache_alloc, cache_free
+
+cdef enum:
+    # who asks for one of these gets a vma of its own
+    VM_SPECIAL = VM_IO | VM_DONTCOPY | VM_DONTEXPAND | VM_RESERVED
+
+
+cdef inline rb_view tree_of(machine_t *m) noexcept nogil:
+    cdef rb_view v
+    v.base = <char *>m.vmas
+    v.stride = sizeof(vma_t)
+    v.off = <uint64_t>(<char *>&m.vmas.rb_parent - <char *>m.vmas)
+    return v
+
+
+# ---------------------------------------------------------------- find
+
+cdef uint32_t find_vma(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
+    cdef mm_t *p = &m.mms[mm]
+    cdef uint32_t found = p.mmap_cache
+    cdef uint32_t node
+    cdef vma_t *v
+    count(m, FIND_VMA_CALLS)
+    if found != 0 and m.vmas[found].end > addr and m.vmas[found].start <= addr:
+        count(m, FIND_VMA_CACHE_HITS)
+        return found
+    found = 0
+    node = p.rb_root
+    while node != 0:
+        count(m, FIND_VMA_STEPS)
+        v = &m.vmas[node]
+        if v.end > addr:
+            found = node
+            if v.start <= addr:
+                break
+            node = v.rb_left
+        else:
+            node = v.rb_right
+    if found != 0:
+        p.mmap_cache = found
+    return found
+
+
+cdef uint32_t find_vma_prev(machine_t *m, uint32_t mm, uint64_t addr, uint32_t *prev) noexcept nogil:
+    cdef uint32_t node = m.mms[mm].rb_root
+    cdef uint32_t below = 0
+    while node != 0:
+        if m.vmas[node].end > addr:
+            node = m.vmas[node].rb_left
+        else:
+            below = node
+            node = m.vmas[node].rb_right
+    prev[0] = below
+    return m.vmas[below].next if below != 0 else m.mms[mm].mmap
+
+
+cdef uint32_t find_vma_intersection(machine_t *m, uint32_t mm, uint64_t start, uint64_t end) noexcept nogil:
+    cdef uint32_t vma = find_vma(m, mm, start)
+    if vma != 0 and end <= m.vmas[vma].start:
+        return 0
+    return vma
+
+
+# ---------------------------------------------------------------- records
+
+cdef uint32_t vma_alloc(machine_t *m) noexcept nogil:
+    cdef uint32_t vma = pool_alloc(m, POOL_VMA)
+    if vma == 0:
+        return 0
+    memset(&m.vmas[vma], 0, sizeof(vma_t))
+    if cache_alloc(m, CACHE_VMA, vma, GFP_KERNEL) < 0:
+        pool_free(m, POOL_VMA, vma)
+        return 0
+    return vma
+
+
+cdef void vma_free(machine_t *m, uint32_t vma) noexcept nogil:
+    m.vmas[vma].mm = 0
+    cache_free(m, CACHE_VMA, vma)
+    pool_free(m, POOL_VMA, vma)
+
+
+# ---------------------------------------------------------------- link, detach, destroy
+
+cdef void link_list_tree(machine_t *m, uint32_t mm, uint32_t vma) noexcept nogil:
+    cdef rb_view view = tree_of(m)
+    cdef mm_t *p = &m.mms[mm]
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint32_t parent = 0
+    cdef uint32_t prev = 0
+    cdef uint32_t node = p.rb_root
+    cdef uint32_t next
+    cdef int right = 0
+    while node != 0:
+        parent = node
+        right = v.start >= m.vmas[node].start
+        if right:
+            prev = node
+            node = m.vmas[node].rb_right
+        else:
+            node = m.vmas[node].rb_left
+    next = m.vmas[prev].next if prev != 0 else p.mmap
+    if prev != 0 and m.vmas[prev].end > v.start:
+        bug(m, BUG_VMA_OVERLAP, mm, v.start, prev)
+    elif next != 0 and m.vmas[next].start < v.end:
+        bug(m, BUG_VMA_OVERLAP, mm, v.start, next)
+    v.mm = mm
+    v.prev = prev
+    v.next = next
+    if prev != 0:
+        m.vmas[prev].next = vma
+    else:
+        p.mmap = vma
+    if next != 0:
+        m.vmas[next].prev = vma
+    rb_insert(&view, &p.rb_root, vma, parent, right)
+    p.map_count += 1
+
+
+cdef void unlink_list_tree(machine_t *m, uint32_t vma) noexcept nogil:
+    cdef rb_view view = tree_of(m)
+    cdef vma_t *v = &m.vmas[vma]
+    cdef mm_t *p = &m.mms[v.mm]
+    if v.prev != 0:
+        m.vmas[v.prev].next = v.next
+    else:
+        p.mmap = v.next
+    if v.next != 0:
+        m.vmas[v.next].prev = v.prev
+    rb_erase(&view, &p.rb_root, vma)
+    v.prev = 0
+    v.next = 0
+    p.map_count -= 1
+
+
+cdef void vma_link(machine_t *m, uint32_t mm, uint32_t vma) noexcept nogil:
+    cdef uint32_t file = m.vmas[vma].file
+    if file != 0:
+        down_i_shared(m, file)
+    spin_lock_ptl(m, mm)
+    link_list_tree(m, mm, vma)
+    if file != 0:
+        m.files[file].refs += 1
+        m.i_mmap.insert(m, vma)
+    spin_unlock_ptl(m, mm)
+    if file != 0:
+        up_i_shared(m, file)
+
+
+cdef void vma_detach(machine_t *m, uint32_t vma) noexcept nogil:
+    m.mms[m.vmas[vma].mm].mmap_cache = 0
+    unlink_list_tree(m, vma)
+
+
+cdef void vma_destroy(machine_t *m, uint32_t vma) noexcept nogil:
+    cdef uint32_t file = m.vmas[vma].file
+    if file != 0:
+        down_i_shared(m, file)
+        m.i_mmap.remove(m, vma)
+        up_i_shared(m, file)
+    m.rmap.vma_unlink(m, vma)
+    if file != 0:
+        file_put(m, file)
+    vma_free(m, vma)
+
+
+# ---------------------------------------------------------------- borders
+
+cdef void vma_set_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end, uint64_t pgoff) noexcept nogil:
+    # start and pgoff are read by walks that hold the index's or the anon_vma's lock only: both change under it
+    cdef vma_t *v = &m.vmas[vma]
+    if v.file != 0:
+        down_i_shared(m, v.file)
+        m.i_mmap.remove(m, vma)
+    if v.anon_vma != 0:
+        spin_lock_anon_vma(m, v.anon_vma)
+    spin_lock_ptl(m, v.mm)
+    v.start = start
+    v.end = end
+    v.pgoff = pgoff
+    spin_unlock_ptl(m, v.mm)
+    if v.anon_vma != 0:
+        spin_unlock_anon_vma(m, v.anon_vma)
+    if v.file != 0:
+        m.i_mmap.insert(m, vma)
+        up_i_shared(m, v.file)
+
+
+cdef uint32_t split_vma(machine_t *m, uint32_t vma, uint64_t addr, int new_below) noexcept nogil:
+    cdef vma_t *v = &m.vmas[vma]
+    cdef vma_t *n
+    cdef uint32_t new
+    cdef uint64_t upper         # pgoff of the upper part
+    if m.mms[v.mm].map_count >= m.max_map_count:
+        return 0
+    new = vma_alloc(m)
+    if new == 0:
+        return 0
+    # no copy of the whole record: the links are the old vma's own
+    n = &m.vmas[new]
+    n.flags = v.flags
+    n.mm = v.mm
+    n.file = v.file
+    n.anon_vma = v.anon_vma
+    n.accounted = v.accounted
+    upper = v.pgoff + ((addr - v.start) >> PAGE_SHIFT)
+    if new_below:
+        n.start = v.start
+        n.end = addr
+        n.pgoff = v.pgoff
+        vma_set_range(m, vma, addr, v.end, upper)
+    else:
+        n.start = addr
+        n.end = v.end
+        n.pgoff = upper
+        vma_set_range(m, vma, v.start, addr, v.pgoff)
+    vma_link(m, n.mm, new)
+    m.rmap.vma_split(m, new, vma)
+    count(m, VMA_SPLITS)
+    return new
+
+
+cdef void vma_absorb(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil:
+    cdef vma_t *k = &m.vmas[keep]
+    cdef vma_t *d = &m.vmas[dying]
+    cdef uint64_t end = d.end
+    cdef uint32_t file = d.file
+    if file != 0:
+        down_i_shared(m, file)
+        m.i_mmap.remove(m, dying)
+        up_i_shared(m, file)
+    unlink_list_tree(m, dying)
+    if m.mms[k.mm].mmap_cache == dying:
+        m.mms[k.mm].mmap_cache = keep
+    vma_set_range(m, keep, k.start, end, k.pgoff)
+    m.rmap.vma_merge(m, keep, dying)
+    if file != 0:
+        file_put(m, file)
+    vma_free(m, dying)
+    count(m, VMA_MERGES)
+
+
+# ---------------------------------------------------------------- merge
+
+cdef inline int pgoff_fits(machine_t *m, uint32_t file, int runs_on) noexcept nogil:
+    """File offsets must run on; anonymous ones where the rules say so, and only those refusals are counted."""
+    if runs_on or (file == 0 and not m.rules.merge_anon_pgoff):
+        return 1
+    if file == 0:
+        count(m, VMA_MERGES_REFUSED_PGOFF)
+    return 0
+
+
+cdef inline int rmap_allows(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
+    """a: a vma; b: the one above it, or 0 for a range that has none yet."""
+    cdef int ok = m.rmap.may_merge(m, a, b)
+    if ok and b != 0 and m.rules.merge_anon_vma and m.vmas[a].anon_vma != 0 and m.vmas[b].anon_vma != 0:
+        ok = m.vmas[a].anon_vma == m.vmas[b].anon_vma
+    if not ok:
+        count(m, VMA_MERGES_REFUSED_ANON_VMA)
+    return ok
+
+
+cdef int vma_may_join(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
+    cdef vma_t *x = &m.vmas[a]
+    cdef uint64_t runs_to = x.pgoff + ((x.end - x.start) >> PAGE_SHIFT)
+    return pgoff_fits(m, x.file, runs_to == m.vmas[b].pgoff) and rmap_allows(m, a, b)
+
+
+cdef inline int same_kind(vma_t *v, uint32_t flags, uint32_t file) noexcept nogil:
+    return v.flags == flags and v.file == file
+
+
+cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr, uint64_t end, uint32_t flags,
+                        uint32_t file, uint64_t pgoff) noexcept nogil:
+    cdef uint64_t pages = (end - addr) >> PAGE_SHIFT
+    cdef uint32_t next = m.vmas[prev].next if prev != 0 else m.mms[mm].mmap
+    cdef vma_t *p = &m.vmas[prev]
+    cdef vma_t *n = &m.vmas[next]
+    if flags & VM_SPECIAL:
+        return 0
+    if (prev != 0 and p.end == addr and same_kind(p, flags, file)
+            and pgoff_fits(m, file, p.pgoff + ((p.end - p.start) >> PAGE_SHIFT) == pgoff) and rmap_allows(m, prev, 0)):
+        vma_set_range(m, prev, p.start, end, p.pgoff)
+        count(m, VMA_MERGES)
+        if next != 0 and n.start == end and same_kind(n, flags, file) and vma_may_join(m, prev, next):
+            vma_absorb(m, prev, next)
+        return prev
+    if (next != 0 and n.start == end and same_kind(n, flags, file)
+            and pgoff_fits(m, file, pgoff + pages == n.pgoff) and rmap_allows(m, next, 0)):
+        # 2.6.5 anonymous: the offset means nothing and may wrap
+        vma_set_range(m, next, addr, n.end, n.pgoff - pages)
+        count(m, VMA_MERGES)
+        return next
+    return 0
+
+
+# ---------------------------------------------------------------- gaps
+
+cdef inline uint64_t error(int errno) noexcept nogil:
+    return <uint64_t>(-<int64_t>errno)
+
+
+cdef uint64_t get_unmapped_area(machine_t *m, uint32_t mm, uint64_t hint, uint64_t length, int fixed) noexcept nogil:
+    cdef mm_t *p = &m.mms[mm]
+    cdef uint64_t top = m.rules.task_size
+    cdef uint64_t addr
+    cdef uint32_t vma
+    cdef int wrapped
+    if length > top:
+        return error(ENOMEM)
+    if fixed:
+        if hint > top - length:
+            return error(ENOMEM)
+        if hint & PAGE_MASK_LOW:
+            return error(EINVAL)
+        return hint
+    if hint != 0:
+        addr = (hint + PAGE_MASK_LOW) & ~<uint64_t>PAGE_MASK_LOW
+        # a hint in the last page of the word wraps to 0: no hint then
+        if addr != 0 and addr <= top - length:
+            vma = find_vma(m, mm, addr)
+            if vma == 0 or addr + length <= m.vmas[vma].start:
+                return addr
+    # first fit upwards from where the last search ended; once more from the base if that found nothing
+    addr = p.free_area_cache
+    wrapped = addr == p.mmap_base
+    while True:
+        vma = find_vma(m, mm, addr)
+        while addr <= top - length:
+            if vma == 0 or addr + length <= m.vmas[vma].start:
+                p.free_area_cache = addr + length
+                return addr
+            addr = m.vmas[vma].end
+            vma = m.vmas[vma].next
+        if wrapped:
+            return error(ENOMEM)
+        addr = p.mmap_base
+        wrapped = 1
