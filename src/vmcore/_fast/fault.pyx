@@ -1,0 +1,354 @@
+"""Page faults and copy-on-write.
+
+mm/memory.c and arch/i386/mm/fault.c of 2.6.5; fact sheet linux-2004 4.1 to 4.6, 6.9. Where 2.6.5 and -aa1 differ, m.rules and m.rmap
+say so. Wherever memory is taken, other pages of this very mm may be reclaimed meanwhile, so the pte is read again afterwards, as the kernel
+does after it dropped page_table_lock.
+"""
+from libc.errno cimport EFAULT, ENOMEM
+from libc.stdint cimport uint32_t, uint64_t
+
+from vmcore._fast.bugs cimport BUG_NOPAGE_RESULT, bug
+from vmcore._fast.clock cimport switch_point
+from vmcore._fast.counters cimport (
+    COW_COPIES, COW_REUSES, COW_ZERO, FAULT_ANON, FAULT_EARLY_COW, FAULT_FILE, FAULT_SEGV, FAULT_SPURIOUS_WRITE, FAULT_SWAP,
+    FAULT_SWAP_CACHE_HIT, FAULT_ZERO_PAGE, PGFAULT, PGMAJFAULT, STACK_GROWTHS, count,
+)
+from vmcore._fast.counters cimport FAULT_SIGBUS as COUNT_SIGBUS
+from vmcore._fast.filemap cimport NOPAGE_OOM, NOPAGE_SIGBUS, wait_on_page
+from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages
+from vmcore._fast.locks cimport trylock_page
+from vmcore._fast.lru cimport lru_cache_add_active, mark_page_accessed, put_page
+from vmcore._fast.pagetable cimport pte_alloc, pte_is_swap, pte_pfn, pte_present, pte_swp
+from vmcore._fast.pool cimport safe_point
+from vmcore._fast.records cimport (
+    KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_P, PTE_RW, PTE_SHIFT, PTE_SPECIAL, PTE_USER, RLIM_AS,
+    RLIM_STACK, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t,
+    mm_t, vma_t,
+)
+from vmcore._fast.shmem cimport vma_nopage
+from vmcore._fast.swap cimport (
+    can_share_swap_page, lookup_swap_cache, read_swap_cache_async, remove_exclusive_swap_page, swap_free,
+    swapin_readahead, vm_swap_full,
+)
+from vmcore._fast.vma cimport find_vma, vma_pte_prot
+
+
+# ---------------------------------------------------------------- building blocks
+
+cdef inline void map_anon(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, uint32_t pfn, uint64_t bits) noexcept nogil:
+    """Install a page that is ours (one reference, given up to the pte) as an anonymous one."""
+    cdef mm_t *p = &m.mms[mm]
+    p.rss += 1
+    p.anon_rss += 1
+    m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | bits | PTE_ANON
+    m.rmap.page_add(m, pfn, vma, addr, pte, 1)
+    m.frames[pfn].refs -= 1
+
+
+cdef inline uint32_t new_anon_page(machine_t *m, uint32_t vma, uint64_t token) noexcept nogil:
+    """What every private page needs before it can be mapped: rmap objects and a frame. 0: no memory."""
+    cdef uint32_t pfn
+    if m.rmap.anon_prepare(m, vma) != 0 or m.rmap.reserve(m) != 0:
+        return 0
+    pfn = alloc_pages(m, GFP_HIGHUSER, 0)
+    if pfn != 0 and m.tokens_on:
+        m.page_token[pfn] = token
+    return pfn
+
+
+# ---------------------------------------------------------------- anonymous memory
+
+cdef int do_anonymous_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, int write) noexcept nogil:
+    cdef uint32_t pfn
+    if not write:
+        count(m, FAULT_ZERO_PAGE)
+        m.ptes[pte] = (<uint64_t>m.zero_pfn << PTE_SHIFT) | ((vma_pte_prot(m.vmas[vma].flags) | PTE_SPECIAL) & ~<uint64_t>PTE_RW)
+        return FAULT_MINOR
+    pfn = new_anon_page(m, vma, 0)
+    if pfn == 0:
+        return FAULT_OOM
+    count(m, FAULT_ANON)
+    m.mms[mm].anon_written += 1
+    lru_cache_add_active(m, pfn)
+    mark_page_accessed(m, pfn)
+    map_anon(m, mm, vma, addr, pte, pfn, vma_pte_prot(m.vmas[vma].flags) | PTE_RW | PTE_D)
+    return FAULT_MINOR
+
+
+# ---------------------------------------------------------------- files
+
+cdef int check_nopage(machine_t *m, uint32_t vma, uint32_t pfn) noexcept nogil:
+    """-aa1's assertions on what ->nopage returned."""
+    cdef frame_t *f = &m.frames[pfn]
+    if pfn >= m.nr_frames or f.flags & (PG_SWAPCACHE | PG_ANON) or f.mapping != m.vmas[vma].file:
+        bug(m, BUG_NOPAGE_RESULT, vma, pfn, f.flags)
+        return 0
+    return 1
+
+
+cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, int write) noexcept nogil:
+    cdef vma_t *v = &m.vmas[vma]
+    cdef mm_t *p = &m.mms[mm]
+    cdef int major = 0
+    cdef uint32_t pfn, copy
+    cdef uint32_t seq
+    cdef uint64_t bits
+    if v.file == 0:
+        return do_anonymous_page(m, mm, vma, addr, pte, write)
+    count(m, FAULT_FILE)
+    while True:
+        seq = m.files[v.file].truncate_count
+        pfn = vma_nopage(m, vma, addr, &major)
+        if pfn == NOPAGE_SIGBUS:
+            return FAULT_SIGBUS
+        if pfn == NOPAGE_OOM:
+            return FAULT_OOM
+        if v.flags & VM_RESERVED:       # a device's reserved page: no reference, no rmap, no rss
+            bits = vma_pte_prot(v.flags) | PTE_SPECIAL
+            m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | bits | ((PTE_D | PTE_RW) if write else 0)
+            return FAULT_MINOR
+        if not check_nopage(m, vma, pfn):
+            put_page(m, pfn)
+            return FAULT_SIGBUS
+        copy = 0
+        if write and not (v.flags & VM_SHARED):     # early copy-on-write: the cache page is never mapped
+            copy = new_anon_page(m, vma, m.page_token[pfn] if m.tokens_on else 0)
+            put_page(m, pfn)
+            if copy == 0:
+                return FAULT_OOM
+        elif m.rmap.reserve(m) != 0:
+            put_page(m, pfn)
+            return FAULT_OOM
+        if seq == m.files[v.file].truncate_count:
+            break
+        put_page(m, copy if copy != 0 else pfn)     # truncate raced: look again
+    if m.ptes[pte] != 0:
+        put_page(m, copy if copy != 0 else pfn)
+        return FAULT_MINOR
+    bits = vma_pte_prot(v.flags)
+    if write:
+        bits |= PTE_RW | PTE_D
+    if copy != 0:
+        count(m, FAULT_EARLY_COW)
+        p.anon_written += 1
+        lru_cache_add_active(m, copy)
+        map_anon(m, mm, vma, addr, pte, copy, bits)
+    else:
+        p.rss += 1
+        m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | bits
+        m.rmap.page_add(m, pfn, vma, addr, pte, 0)
+        m.frames[pfn].refs -= 1
+    return FAULT_MAJOR if major else FAULT_MINOR
+
+
+# ---------------------------------------------------------------- copy-on-write
+
+cdef int do_wp_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte) noexcept nogil:
+    cdef uint64_t e = m.ptes[pte]
+    cdef uint32_t old = pte_pfn(e)
+    cdef uint32_t copy
+    cdef mm_t *p = &m.mms[mm]
+    cdef uint64_t bits = vma_pte_prot(m.vmas[vma].flags) | PTE_RW | PTE_D
+    cdef uint64_t token
+    if e & PTE_SPECIAL:
+        copy = new_anon_page(m, vma, 0)
+        if copy == 0:
+            return FAULT_OOM
+        count(m, COW_ZERO)
+        p.anon_written += 1
+        lru_cache_add_active(m, copy)
+        map_anon(m, mm, vma, addr, pte, copy, bits)
+        return FAULT_MINOR
+    # a page locked now (its write-out is being set up) is always copied
+    if not (m.frames[old].flags & PG_LOCKED) and trylock_page(m, old) and can_share_swap_page(m, old):
+        m.ptes[pte] = e | PTE_RW | PTE_D | PTE_A
+        count(m, COW_REUSES)
+        return FAULT_MINOR
+    m.frames[old].refs += 1
+    token = m.page_token[old] if m.tokens_on else 0
+    copy = new_anon_page(m, vma, token)
+    if copy == 0:
+        put_page(m, old)
+        return FAULT_OOM
+    if m.ptes[pte] != e:                # reclaimed or aged while we waited: the access comes again
+        put_page(m, copy)
+        put_page(m, old)
+        return FAULT_MINOR
+    count(m, COW_COPIES)
+    if not (e & PTE_ANON):
+        p.anon_written += 1
+    else:
+        p.anon_rss -= 1
+    p.rss -= 1
+    m.rmap.page_remove(m, old, pte)
+    lru_cache_add_active(m, copy)
+    map_anon(m, mm, vma, addr, pte, copy, bits)
+    put_page(m, old)
+    return FAULT_MINOR
+
+
+# ---------------------------------------------------------------- swap-in
+
+cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, int write) noexcept nogil:
+    cdef uint64_t e = m.ptes[pte]
+    cdef uint32_t entry = pte_swp(e)
+    cdef uint32_t pfn = lookup_swap_cache(m, entry)
+    cdef int result = FAULT_MINOR
+    cdef uint64_t bits
+    cdef frame_t *f
+    count(m, FAULT_SWAP)
+    if pfn == 0:
+        swapin_readahead(m, entry)
+        pfn = read_swap_cache_async(m, entry)
+        if pfn == 0:
+            return FAULT_MINOR if m.ptes[pte] != e else FAULT_OOM
+        result = FAULT_MAJOR
+        count(m, PGMAJFAULT)
+    else:
+        count(m, FAULT_SWAP_CACHE_HIT)
+    mark_page_accessed(m, pfn)
+    if m.rmap.anon_prepare(m, vma) != 0 or m.rmap.reserve(m) != 0:
+        put_page(m, pfn)
+        return FAULT_OOM
+    f = &m.frames[pfn]
+    if f.flags & PG_LOCKED:
+        wait_on_page(m, pfn, PG_LOCKED)
+    if m.ptes[pte] != e:
+        put_page(m, pfn)
+        return FAULT_MINOR
+    f.flags |= PG_LOCKED
+    swap_free(m, entry)
+    if vm_swap_full(m):
+        remove_exclusive_swap_page(m, pfn)
+    bits = vma_pte_prot(m.vmas[vma].flags) & ~<uint64_t>PTE_RW
+    if write and can_share_swap_page(m, pfn):
+        bits |= PTE_RW | PTE_D
+        write = 0
+    f.flags &= ~<uint32_t>PG_LOCKED
+    m.mms[mm].swapents -= 1
+    map_anon(m, mm, vma, addr, pte, pfn, bits)
+    if write:
+        if not m.rules.swapin_cow:
+            count(m, FAULT_SPURIOUS_WRITE)      # the CPU faults again and do_wp_page copies
+        elif do_wp_page(m, mm, vma, addr, pte) == FAULT_OOM:
+            return FAULT_OOM
+    return result
+
+
+# ---------------------------------------------------------------- dispatch
+
+cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) noexcept nogil:
+    cdef uint32_t mm = m.vmas[vma].mm
+    cdef uint32_t pte
+    cdef uint64_t e
+    count(m, PGFAULT)
+    addr &= ~<uint64_t>PTE_LOW
+    pte = pte_alloc(m, mm, addr)
+    if pte == 0:
+        return FAULT_OOM
+    e = m.ptes[pte]
+    if not pte_present(e):
+        if e == 0:
+            return do_no_page(m, mm, vma, addr, pte, write)
+        if pte_is_swap(e):
+            return do_swap_page(m, mm, vma, addr, pte, write)
+        return FAULT_SIGBUS             # file ptes and markers are not made by this kernel's calls
+    if write:
+        if not (e & PTE_RW):
+            return do_wp_page(m, mm, vma, addr, pte)
+        e |= PTE_D
+    m.ptes[pte] = e | PTE_A
+    return FAULT_MINOR
+
+
+cdef int expand_stack(machine_t *m, uint32_t vma, uint64_t addr) noexcept nogil:
+    cdef vma_t *v = &m.vmas[vma]
+    cdef mm_t *p = &m.mms[v.mm]
+    cdef uint64_t grow, start
+    cdef uint64_t *rlim = m.tasks[p.task].rlim
+    start = addr & ~<uint64_t>PTE_LOW
+    grow = (v.start - start) >> 12
+    if v.end - start > rlim[RLIM_STACK]:
+        return -ENOMEM
+    if rlim[RLIM_AS] != ~<uint64_t>0 and (p.total_vm + grow) << 12 > rlim[RLIM_AS]:
+        return -ENOMEM
+    if v.flags & VM_ACCOUNT and m.up.charge(m, p.task, grow) != 0:
+        return -ENOMEM
+    v.start = start
+    v.pgoff -= grow
+    p.total_vm += grow
+    if v.flags & VM_LOCKED:
+        p.locked_vm += grow
+    count(m, STACK_GROWTHS)
+    return 0
+
+
+cdef int fault_result(machine_t *m, uint32_t pid, int r) noexcept nogil:
+    if r == FAULT_MAJOR:
+        m.tasks[pid].maj_flt += 1
+    elif r == FAULT_MINOR:
+        m.tasks[pid].min_flt += 1
+    elif r == FAULT_SIGBUS:
+        count(m, COUNT_SIGBUS)
+    elif r == FAULT_OOM and m.host_error == 0 and m.tasks[pid].state == TASK_ALIVE:
+        # "VM: killing process": the fault handler's own way out
+        m.tasks[pid].state = TASK_DYING
+        m.tasks[pid].killed_by = KILLED_FAULT
+    return r
+
+
+cdef int do_page_fault(machine_t *m, uint32_t pid, uint64_t addr, int write) noexcept nogil:
+    cdef uint32_t mm = m.tasks[pid].mm
+    cdef uint32_t vma
+    cdef vma_t *v
+    cdef int r
+    if addr >= m.rules.task_size:
+        count(m, FAULT_SEGV)
+        return FAULT_SEGV_MAPERR
+    vma = find_vma(m, mm, addr)
+    v = &m.vmas[vma]
+    if vma == 0 or (addr < v.start and (not (v.flags & VM_GROWSDOWN) or expand_stack(m, vma, addr) != 0)):
+        count(m, FAULT_SEGV)
+        return FAULT_SEGV_MAPERR
+    if not (v.flags & (VM_WRITE if write else (VM_READ | VM_EXEC | VM_WRITE))):
+        count(m, FAULT_SEGV)
+        return FAULT_SEGV_ACCERR
+    r = handle_mm_fault(m, vma, addr, write)
+    fault_result(m, pid, r)
+    switch_point(m)
+    return r
+
+
+cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t end) noexcept nogil:
+    cdef uint32_t mm = m.tasks[pid].mm
+    cdef uint32_t vma, pte
+    cdef uint64_t e
+    cdef uint64_t n = 0
+    cdef int r, write, tries
+    while start < end:
+        vma = find_vma(m, mm, start)
+        if vma == 0 or start < m.vmas[vma].start:
+            return -EFAULT
+        write = (m.vmas[vma].flags & VM_WRITE) != 0
+        if not write and not (m.vmas[vma].flags & (VM_READ | VM_EXEC)):
+            return -EFAULT
+        for tries in range(4):      # 2.6.5 needs a second fault after some swap-ins
+            pte = pte_alloc(m, mm, start)
+            if pte == 0:
+                r = FAULT_OOM
+            else:
+                e = m.ptes[pte]
+                if pte_present(e) and (not write or e & PTE_RW):
+                    break
+                r = handle_mm_fault(m, vma, start, write)
+            fault_result(m, pid, r)
+            switch_point(m)
+            if r == FAULT_SIGBUS:
+                return -EFAULT
+            if r < 0 or m.host_error != 0 or m.tasks[pid].state != TASK_ALIVE:
+                return -ENOMEM
+        start += 4096
+        n += 1
+        if n & 1023 == 0 and safe_point(m) != 0:
+            return -ENOMEM
+    return 0

@@ -1,0 +1,434 @@
+"""Reclaim of 2.6.5: active and inactive list a zone. mm/vmscan.c; fact sheet linux-2004 7.3, 7.4, 7.5.
+
+The kernel takes pages off a list one by one; so does this code, in the same order, but 32 at a time through stages (frame record,
+reverse map, decision), each of which prefetches for the next: the cost of a page is the number of cache misses that cannot overlap.
+
+Page sets: refill_inactive_zone moves a page from the active to the inactive list if it is unmapped, or if it is time to reclaim mapped memory and no
+pte was young. shrink_list unmaps, writes, frees. A page freed by write-out takes two visits: the first starts the write, its end
+rotates the page to the tail, the second frees it.
+"""
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from vmcore._fast.clock cimport wait_event
+from vmcore._fast.counters cimport (
+    ALLOCSTALL, KSWAPD_STEAL, PAGEOUTRUN, PGACTIVATE, PGDEACTIVATE, PGREFILL_HIGH, PGSCAN_DIRECT_HIGH, PGSCAN_KSWAPD_HIGH, PGSTEAL_HIGH,
+    RECLAIM_ACTIVATE_NOSWAP, RECLAIM_ACTIVATE_REFERENCED, RECLAIM_ACTIVATE_UNMAP, RECLAIM_ACTIVATE_WRITEPAGE, RECLAIM_KEEP_AGAIN,
+    RECLAIM_KEEP_COUNT, RECLAIM_KEEP_DIRTY, RECLAIM_KEEP_LOCKED, RECLAIM_KEEP_WRITEBACK, RECLAIM_PRIORITY_MIN, count, count_n, count_zone,
+)
+from vmcore._fast.filemap cimport clear_page_dirty, file_writepage, remove_from_page_cache, set_page_dirty
+from vmcore._fast.frame cimport GFP_FS_, GFP_HIGHMEM_, GFP_IO_, GFP_KERNEL, GFP_NORETRY_, page_count, pfn_zone
+from vmcore._fast.locks cimport page_map_lock, page_map_unlock, trylock_page
+from vmcore._fast.lru cimport (
+    lru_add_drain, lru_add_head, lru_isolate, lru_nr, page_free_now, put_page,
+)
+from vmcore._fast.records cimport (
+    FILE_DEVICE, FILE_SHMEM, LRU_ACTIVE, LRU_INACTIVE, PF_KSWAPD, PF_MEMALLOC, PG_ACTIVE, PG_ANON, PG_DIRTY, PG_LOCKED, PG_PRIVATE, PG_RECLAIM,
+    PG_SWAPCACHE, PG_WRITEBACK, ZONE_HIGHMEM, ZONE_NORMAL, file_t, frame_t, machine_t, reclaim_ops, zone_t,
+)
+from vmcore._fast.rmap.rmap cimport SWAP_AGAIN, SWAP_FAIL
+from vmcore._fast.shmem cimport shmem_writepage
+from vmcore._fast.swap cimport add_to_swap, delete_from_swap_cache, swap_writepage
+
+cdef enum:
+    SWAP_CLUSTER_MAX = 32
+    DEF_PRIORITY = 12
+    PREFETCH_AHEAD = 12
+    HZ_10 = 100000000       # HZ/10 in ns
+
+cdef struct scan_control:
+    uint32_t gfp
+    int priority
+    uint64_t scanned        # pages looked at, with the extra pressure of mapped ones: drives shrink_slab and waiting
+
+
+# ---------------------------------------------------------------- the active list
+
+cdef int reclaim_mapped_now(machine_t *m, zone_t *zone) noexcept nogil:
+    """swap_tendency >= 100: mapped pages become eligible (fact sheet 7.3)."""
+    cdef int64_t distress = 100 >> zone.prev_priority
+    cdef int64_t mapped_ratio = <int64_t>(m.nr_mapped_pages * 100 // m.total_pages) if m.total_pages else 0
+    return mapped_ratio // 2 + distress + <int64_t>m.swappiness >= 100
+
+
+cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept nogil:
+    cdef uint32_t page[32]
+    cdef uint32_t n, i, pfn
+    cdef uint64_t moved = 0
+    cdef uint64_t scanned = 0
+    cdef uint64_t left = nr_pages
+    cdef frame_t *f
+    cdef int mapped_too, keep
+    lru_add_drain(m)
+    if left > lru_nr(m, z, LRU_ACTIVE):
+        left = lru_nr(m, z, LRU_ACTIVE)
+    mapped_too = reclaim_mapped_now(m, &m.zones[z])
+    while left > 0 and m.host_error == 0:
+        n = lru_isolate(m, z, LRU_ACTIVE, <uint32_t>(left if left < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX), page)
+        if n == 0:
+            break
+        left -= n
+        scanned += n
+        if mapped_too:
+            for i in range(n if n < PREFETCH_AHEAD else PREFETCH_AHEAD):
+                m.rmap.prefetch(m, page[i])
+        for i in range(n):
+            pfn = page[i]
+            f = &m.frames[pfn]
+            if mapped_too and i + PREFETCH_AHEAD < n:
+                m.rmap.prefetch(m, page[i + PREFETCH_AHEAD])
+            keep = 0
+            if m.mapcount[pfn] != 0:
+                if not mapped_too:
+                    keep = 1
+                else:
+                    page_map_lock(m, pfn)
+                    keep = m.rmap.page_referenced(m, pfn) != 0
+                    page_map_unlock(m, pfn)
+            if not keep and m.total_swap_pages == 0 and not (f.flags & PG_PRIVATE) and (f.mapping == 0 or f.flags & PG_ANON):
+                keep = 1            # anonymous, and no swap at all
+            if keep:
+                lru_add_head(m, pfn, LRU_ACTIVE)
+            else:
+                f.flags &= ~<uint32_t>PG_ACTIVE
+                lru_add_head(m, pfn, LRU_INACTIVE)
+                moved += 1
+            put_page(m, pfn)
+        if m.up.poll != NULL and m.up.poll(m) < 0:
+            break
+    count_zone(m, PGREFILL_HIGH, z, scanned)
+    count_n(m, PGDEACTIVATE, moved)
+
+
+# ---------------------------------------------------------------- the inactive list
+
+cdef enum:
+    KEEP = 0                # leave on its list, unlocked
+    KEEP_LOCKED = 1         # the same, unlock first
+    ACTIVATE = 2            # locked: to the active list
+    FREED = 3
+
+
+cdef inline int page_mapping_inuse(machine_t *m, uint32_t pfn, frame_t *f) noexcept nogil:
+    if m.mapcount[pfn] != 0 or f.flags & PG_SWAPCACHE:
+        return 1
+    if f.mapping == 0 or f.flags & PG_ANON:
+        return 0
+    return m.files[f.mapping].i_mmap != 0 or m.files[f.mapping].i_mmap_shared != 0
+
+
+cdef inline int anonymous_without_slot(machine_t *m, uint32_t pfn, frame_t *f) noexcept nogil:
+    if f.flags & PG_SWAPCACHE:
+        return 0
+    if m.rules.page_anon:
+        return f.flags & PG_ANON
+    return m.mapcount[pfn] != 0 and f.mapping == 0 and not (f.flags & PG_PRIVATE)
+
+
+cdef inline int has_mapping(frame_t *f) noexcept nogil:
+    """page_mapping() is not NULL: a file, or the swap cache."""
+    return f.flags & PG_SWAPCACHE or (f.mapping != 0 and not (f.flags & PG_ANON))
+
+
+cdef int pageout(machine_t *m, uint32_t pfn, frame_t *f, int may_fs) noexcept nogil:
+    """A dirty locked page is written if it may be. KEEP (unlocked: the write runs), KEEP_LOCKED or ACTIVATE."""
+    cdef int kind = 0
+    if page_count(m, pfn) - (1 if f.flags & PG_PRIVATE else 0) != 2:
+        count(m, RECLAIM_KEEP_COUNT)
+        return KEEP_LOCKED
+    if not has_mapping(f):
+        return KEEP_LOCKED
+    if not (f.flags & PG_SWAPCACHE):
+        kind = m.files[f.mapping].kind
+        if kind == FILE_DEVICE:
+            return ACTIVATE         # no writepage
+    if not may_fs:
+        count(m, RECLAIM_KEEP_DIRTY)
+        return KEEP_LOCKED
+    clear_page_dirty(m, pfn)
+    f.flags |= PG_RECLAIM
+    if f.flags & PG_SWAPCACHE:
+        swap_writepage(m, pfn)
+    elif kind == FILE_SHMEM:
+        if shmem_writepage(m, pfn) != 0:
+            f.flags &= ~<uint32_t>PG_RECLAIM
+            count(m, RECLAIM_ACTIVATE_WRITEPAGE)
+            return ACTIVATE
+    else:
+        file_writepage(m, pfn)
+    if not (f.flags & PG_WRITEBACK):
+        f.flags &= ~<uint32_t>PG_RECLAIM
+    return KEEP
+
+
+cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogil:
+    """What shrink_list decides for one isolated page, in the kernel's order of questions."""
+    cdef frame_t *f = &m.frames[pfn]
+    cdef int referenced, may_fs, r
+    if f.flags & PG_LOCKED or not trylock_page(m, pfn):
+        count(m, RECLAIM_KEEP_LOCKED)
+        return KEEP
+    f.flags |= PG_LOCKED
+    if m.mapcount[pfn] != 0 or f.flags & PG_SWAPCACHE:
+        sc.scanned += 1
+    if f.flags & PG_WRITEBACK:
+        count(m, RECLAIM_KEEP_WRITEBACK)
+        return KEEP_LOCKED
+    page_map_lock(m, pfn)
+    referenced = m.rmap.page_referenced(m, pfn)
+    if referenced and page_mapping_inuse(m, pfn, f):
+        page_map_unlock(m, pfn)
+        count(m, RECLAIM_ACTIVATE_REFERENCED)
+        return ACTIVATE
+    if anonymous_without_slot(m, pfn, f):
+        page_map_unlock(m, pfn)
+        if not add_to_swap(m, pfn):
+            count(m, RECLAIM_ACTIVATE_NOSWAP)
+            return ACTIVATE
+        page_map_lock(m, pfn)
+    may_fs = sc.gfp & GFP_FS_ or (f.flags & PG_SWAPCACHE and sc.gfp & GFP_IO_)
+    if m.mapcount[pfn] != 0 and has_mapping(f):
+        r = m.rmap.try_to_unmap(m, pfn)
+        if r != 0:
+            page_map_unlock(m, pfn)
+            if r == SWAP_FAIL:
+                count(m, RECLAIM_ACTIVATE_UNMAP)
+                return ACTIVATE
+            count(m, RECLAIM_KEEP_AGAIN)
+            return KEEP_LOCKED
+    page_map_unlock(m, pfn)
+    if f.flags & PG_DIRTY:
+        if referenced:
+            count(m, RECLAIM_KEEP_DIRTY)
+            return KEEP_LOCKED
+        return pageout(m, pfn, f, may_fs)
+    if not has_mapping(f):
+        return KEEP_LOCKED          # truncated meanwhile
+    if page_count(m, pfn) != 2 or f.flags & PG_DIRTY:
+        count(m, RECLAIM_KEEP_COUNT)
+        return KEEP_LOCKED
+    if f.flags & PG_SWAPCACHE:
+        delete_from_swap_cache(m, pfn)
+    else:
+        remove_from_page_cache(m, pfn)
+        f.refs -= 1                 # the cache's
+    f.flags &= ~<uint32_t>PG_LOCKED
+    f.refs -= 1                     # the isolation's: the last
+    page_free_now(m, pfn, 1)
+    return FREED
+
+
+cdef uint64_t shrink_list(machine_t *m, uint32_t *page, uint32_t n, scan_control *sc) noexcept nogil:
+    cdef uint64_t freed = 0
+    cdef uint64_t activated = 0
+    cdef uint32_t i, pfn, back
+    cdef int r
+    cdef frame_t *f
+    back = 0
+    for i in range(n if n < PREFETCH_AHEAD else PREFETCH_AHEAD):
+        m.rmap.prefetch(m, page[i])
+    for i in range(n):
+        pfn = page[i]
+        f = &m.frames[pfn]
+        if i + PREFETCH_AHEAD < n:
+            m.rmap.prefetch(m, page[i + PREFETCH_AHEAD])
+        r = shrink_page(m, pfn, sc) if m.host_error == 0 else KEEP
+        if r == FREED:
+            freed += 1
+            continue
+        if r == ACTIVATE:
+            f.flags |= PG_ACTIVE
+            activated += 1
+        if r != KEEP:
+            f.flags &= ~<uint32_t>PG_LOCKED
+        page[back] = pfn
+        back += 1
+    count_n(m, PGACTIVATE, activated)
+    for i in range(back):           # oldest first to the head: order is kept
+        pfn = page[i]
+        lru_add_head(m, pfn, LRU_ACTIVE if m.frames[pfn].flags & PG_ACTIVE else LRU_INACTIVE)
+        put_page(m, pfn)
+    return freed
+
+
+cdef uint64_t shrink_cache(machine_t *m, int z, uint64_t max_scan, scan_control *sc) noexcept nogil:
+    cdef uint32_t page[32]
+    cdef uint64_t left = max_scan
+    cdef uint64_t freed, total = 0
+    cdef uint32_t n
+    cdef int kswapd = m.pf & PF_KSWAPD
+    lru_add_drain(m)
+    while left > 0 and m.host_error == 0:
+        n = lru_isolate(m, z, LRU_INACTIVE, SWAP_CLUSTER_MAX, page)
+        m.zones[z].pages_scanned += n
+        # the kernel's loop counter runs one past the pages taken: 33 for a full batch (fact sheet 7.4)
+        left = left - (n + 1) if left > n + 1 else 0
+        if n == 0:
+            break
+        count_zone(m, PGSCAN_KSWAPD_HIGH if kswapd else PGSCAN_DIRECT_HIGH, z, n + 1)
+        sc.scanned += n
+        freed = shrink_list(m, page, n, sc)
+        count_zone(m, PGSTEAL_HIGH, z, freed)
+        if kswapd:
+            count_n(m, KSWAPD_STEAL, freed)
+        total += freed
+        if m.up.poll != NULL and m.up.poll(m) < 0:
+            break
+    return total
+
+
+cdef uint64_t shrink_zone(machine_t *m, int z, scan_control *sc) noexcept nogil:
+    """Keep the active list at two thirds; work is saved up until it is worth a batch. Active scanning ignores the priority."""
+    cdef zone_t *zone = &m.zones[z]
+    cdef uint64_t active = lru_nr(m, z, LRU_ACTIVE)
+    cdef uint64_t inactive = lru_nr(m, z, LRU_INACTIVE)
+    cdef uint64_t n
+    zone.nr_scan_active += SWAP_CLUSTER_MAX * active // ((inactive | 1) * 2) + 1
+    n = zone.nr_scan_active
+    if n >= SWAP_CLUSTER_MAX:
+        zone.nr_scan_active = 0
+        refill_inactive_zone(m, z, n)
+    zone.nr_scan_inactive += inactive >> sc.priority
+    n = zone.nr_scan_inactive
+    if n >= SWAP_CLUSTER_MAX:
+        zone.nr_scan_inactive = 0
+        return shrink_cache(m, z, n, sc)
+    return 0
+
+
+# ---------------------------------------------------------------- drivers
+
+cdef inline void note_priority(machine_t *m, int priority) noexcept nogil:
+    if <uint64_t>(DEF_PRIORITY - priority) > m.counters[RECLAIM_PRIORITY_MIN]:
+        m.counters[RECLAIM_PRIORITY_MIN] = DEF_PRIORITY - priority
+
+
+cdef int try_to_free_pages(machine_t *m, uint32_t gfp) noexcept nogil:
+    cdef int top = ZONE_HIGHMEM if gfp & GFP_HIGHMEM_ and m.nr_zones == 3 else ZONE_NORMAL
+    cdef int z, priority
+    cdef int done = 0
+    cdef uint64_t total = 0
+    cdef scan_control sc
+    cdef zone_t *zone
+    sc.gfp = gfp
+    count(m, ALLOCSTALL)
+    for z in range(top, -1, -1):
+        m.zones[z].temp_priority = DEF_PRIORITY
+    for priority in range(DEF_PRIORITY, -1, -1):
+        sc.priority = priority
+        sc.scanned = 0
+        note_priority(m, priority)
+        for z in range(top, -1, -1):
+            zone = &m.zones[z]
+            if zone.present == 0:
+                continue
+            if zone.free_pages < zone.pages_high:
+                zone.temp_priority = priority
+            if zone.all_unreclaimable and priority != DEF_PRIORITY:
+                continue
+            total += shrink_zone(m, z, &sc)
+            if m.host_error != 0:
+                return 0
+        if total >= SWAP_CLUSTER_MAX:
+            done = 1
+            break
+        if not (gfp & GFP_FS_):
+            break
+        if sc.scanned and priority < DEF_PRIORITY - 2:
+            wait_event(m, HZ_10)
+    if not done and gfp & GFP_FS_ and not (gfp & GFP_NORETRY_):
+        m.up.out_of_memory(m)
+    for z in range(top, -1, -1):
+        m.zones[z].prev_priority = m.zones[z].temp_priority
+    return done
+
+
+cdef void balance_pgdat(machine_t *m) noexcept nogil:
+    cdef int priority, z, end_zone, all_ok
+    cdef scan_control sc
+    cdef zone_t *zone
+    sc.gfp = GFP_KERNEL
+    sc.scanned = 0
+    count(m, PAGEOUTRUN)
+    for z in range(<int>m.nr_zones):
+        m.zones[z].temp_priority = DEF_PRIORITY
+    for priority in range(DEF_PRIORITY, 0, -1):
+        all_ok = 1
+        sc.priority = priority
+        end_zone = -1
+        for z in range(<int>m.nr_zones - 1, -1, -1):
+            zone = &m.zones[z]
+            if zone.present == 0 or (zone.all_unreclaimable and priority != DEF_PRIORITY):
+                continue
+            if zone.free_pages <= zone.pages_high:
+                end_zone = z
+                break
+        if end_zone < 0:
+            break
+        note_priority(m, priority)
+        for z in range(end_zone + 1):
+            zone = &m.zones[z]
+            if zone.present == 0 or (zone.all_unreclaimable and priority != DEF_PRIORITY):
+                continue
+            if zone.free_pages <= zone.pages_high:
+                all_ok = 0
+            zone.temp_priority = priority
+            shrink_zone(m, z, &sc)
+            if m.host_error != 0:
+                return
+            if zone.all_unreclaimable == 0 and zone.pages_scanned > <uint64_t>zone.present * 2:
+                zone.all_unreclaimable = 1
+        if all_ok:
+            break
+        # no nap here: 2.6.5 tests a count that stays 0 (fact sheet 7.5)
+    for z in range(<int>m.nr_zones):
+        m.zones[z].prev_priority = m.zones[z].temp_priority
+
+
+cdef void kswapd(machine_t *m) noexcept nogil:
+    cdef uint32_t pf = m.pf
+    cdef uint32_t current = m.current
+    m.kswapd_awake = 0
+    m.in_kswapd = 1
+    m.pf = PF_KSWAPD | PF_MEMALLOC
+    m.current = 0
+    balance_pgdat(m)
+    m.in_kswapd = 0
+    m.pf = pf
+    m.current = current
+
+
+cdef uint64_t reclaim(machine_t *m, uint64_t pages) noexcept nogil:
+    """Free about `pages` pages now, all zones alike, as a direct reclaimer with every right: Machine.reclaim()."""
+    cdef uint64_t total = 0
+    cdef int priority, z
+    cdef scan_control sc
+    cdef uint32_t pf = m.pf
+    sc.gfp = GFP_KERNEL
+    m.pf |= PF_MEMALLOC
+    for priority in range(DEF_PRIORITY, -1, -1):
+        sc.priority = priority
+        for z in range(<int>m.nr_zones - 1, -1, -1):
+            if m.zones[z].present == 0:
+                continue
+            m.zones[z].temp_priority = priority
+            m.zones[z].prev_priority = priority
+            total += shrink_zone(m, z, &sc)
+            if total >= pages or m.host_error != 0:
+                break
+        if total >= pages or m.host_error != 0:
+            break
+        wait_event(m, HZ_10)
+    for z in range(<int>m.nr_zones):
+        m.zones[z].prev_priority = DEF_PRIORITY
+    m.pf = pf
+    return total
+
+
+cdef reclaim_ops ops
+ops.try_to_free_pages = try_to_free_pages
+ops.kswapd = kswapd
+ops.reclaim = reclaim
+
+
+cdef const reclaim_ops *v2_6_ops() noexcept nogil:
+    return &ops

@@ -1,0 +1,371 @@
+"""anon_vma: anonymous pages are found through the list of vmas that may map them; file pages by objrmap. 2.6.5-rc1-aa1.
+
+Source: mm/objrmap.c of -aa; fact sheet linux-2004 sections 2.5, 5.1, 12.1. An anonymous page has PG_ANON, mapping = the
+anon_vma, index = its linear offset, set at mapcount 0 -> 1 and cleared at 1 -> 0; between these nothing changes them. A
+vma enters the list when its first anonymous page comes, and with fork and split; new ones go to the front. Cost: nothing
+per page; a walk visits every vma of the list, mapped there or not.
+
+    page --mapping--> anon_vma --head--> child2 <-> child1 <-> parent      address = vma.start + (index - vma.pgoff) pages
+
+-aa1: anon_prepare always makes a new anon_vma (no adoption from a neighbour), page_referenced walks the whole list,
+try_to_unmap stops at the first FAIL or when nothing maps the page any more.
+"""
+from libc.errno cimport ENOMEM
+from libc.stdint cimport uint32_t, uint64_t
+
+from vmcore._fast.records cimport (
+    machine_t, vma_t, frame_t, anon_vma_t, rmap_ops, POOL_ANON_VMA, CACHE_ANON_VMA, PG_ANON, PG_LOCKED, PG_REFERENCED,
+    PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT)
+from vmcore._fast.pool cimport pool_alloc, pool_free, safe_point
+from vmcore._fast.locks cimport spin_lock_anon_vma, spin_unlock_anon_vma, page_map_lock, page_map_unlock
+from vmcore._fast.bugs cimport (
+    bug, BUG_ANON_VMA_EMPTY, BUG_ANON_VMA_MISSING, BUG_MERGE_ANON_VMA, BUG_RMAP_ADD_ANON_MAPPING, BUG_RMAP_ADD_FILE_ANON,
+    BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED)
+from vmcore._fast.counters cimport (
+    count, count_n, RMAP_PAGES_WALKED, RMAP_VMAS_VISITED, RMAP_RANGE_SKIPS, RMAP_UNMAP_SUCCESS, RMAP_UNMAP_AGAIN,
+    RMAP_UNMAP_FAIL, ANON_VMAS_ALLOCATED, ANON_VMAS_FREED)
+from vmcore._fast.frame cimport GFP_KERNEL
+from vmcore._fast.slab cimport cache_alloc, cache_free
+from vmcore._fast.pagetable cimport pte_lookup, prefetch_read, prefetch_write
+from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
+from vmcore._fast.rmap.objrmap cimport (
+    page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one, WALK_AHEAD, WALK_OUTSIDE, WALK_SAFE)
+
+cdef struct walk_t:
+    uint32_t cur            # next vma to look ahead at
+    uint32_t left           # vmas of the list from there on
+    uint32_t nr             # looked at ahead, to be acted on
+    uint32_t vma[16]
+    uint32_t pte[16]
+
+
+# ---------------------------------------------------------------- lists
+
+cdef void list_add_front(machine_t *m, uint32_t a, uint32_t vma) noexcept nogil:
+    cdef anon_vma_t *av = &m.anon_vmas[a]
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint32_t head = av.head
+    spin_lock_anon_vma(m, a)
+    if av.nr == 0:
+        v.anon_next = vma
+        v.anon_prev = vma
+    else:
+        v.anon_next = head
+        v.anon_prev = m.vmas[head].anon_prev
+        m.vmas[v.anon_prev].anon_next = vma
+        m.vmas[head].anon_prev = vma
+    av.head = vma
+    av.nr += 1
+    v.anon_vma = a
+    spin_unlock_anon_vma(m, a)
+
+
+cdef void list_take(machine_t *m, uint32_t vma) noexcept nogil:
+    cdef vma_t *v = &m.vmas[vma]
+    cdef anon_vma_t *av = &m.anon_vmas[v.anon_vma]
+    m.vmas[v.anon_prev].anon_next = v.anon_next
+    m.vmas[v.anon_next].anon_prev = v.anon_prev
+    if av.head == vma:
+        av.head = v.anon_next
+    av.nr -= 1
+    v.anon_vma = 0
+    v.anon_next = 0
+    v.anon_prev = 0
+
+
+cdef int anon_prepare(machine_t *m, uint32_t vma) noexcept nogil:
+    cdef uint32_t a
+    if m.vmas[vma].anon_vma != 0:
+        return 0
+    a = pool_alloc(m, POOL_ANON_VMA)
+    if a == 0:
+        return -ENOMEM
+    # a record in use but not filled must not look like one with a list while the allocation reclaims
+    m.anon_vmas[a].head = 0
+    m.anon_vmas[a].nr = 0
+    if cache_alloc(m, CACHE_ANON_VMA, a, GFP_KERNEL) < 0:
+        pool_free(m, POOL_ANON_VMA, a)
+        return -ENOMEM
+    count(m, ANON_VMAS_ALLOCATED)
+    list_add_front(m, a, vma)
+    return 0
+
+
+cdef void vma_share(machine_t *m, uint32_t new, uint32_t old) noexcept nogil:
+    """fork and split: the new vma may hold the same pages. split has copied the pointer already, fork may have."""
+    cdef uint32_t a = m.vmas[old].anon_vma
+    m.vmas[new].anon_vma = 0
+    if a != 0:
+        list_add_front(m, a, new)
+
+
+cdef void vma_unlink(machine_t *m, uint32_t vma) noexcept nogil:
+    cdef uint32_t a = m.vmas[vma].anon_vma
+    cdef int empty
+    if a == 0:
+        return
+    spin_lock_anon_vma(m, a)
+    list_take(m, vma)
+    empty = m.anon_vmas[a].nr == 0
+    spin_unlock_anon_vma(m, a)
+    if empty:
+        m.anon_vmas[a].head = 0
+        cache_free(m, CACHE_ANON_VMA, a)
+        pool_free(m, POOL_ANON_VMA, a)
+        count(m, ANON_VMAS_FREED)
+
+
+cdef int may_merge(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
+    cdef uint32_t x = m.vmas[a].anon_vma if a != 0 else 0
+    cdef uint32_t y = m.vmas[b].anon_vma if b != 0 else 0
+    return x == y or x == 0 or y == 0
+
+
+cdef void vma_merge(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil:
+    cdef vma_t *k = &m.vmas[keep]
+    cdef vma_t *d = &m.vmas[dying]
+    cdef uint32_t a = d.anon_vma
+    if a == 0:
+        return
+    if k.anon_vma == 0:
+        # dying's place on the list becomes keep's
+        spin_lock_anon_vma(m, a)
+        if d.anon_next == dying:
+            k.anon_next = keep
+            k.anon_prev = keep
+        else:
+            k.anon_next = d.anon_next
+            k.anon_prev = d.anon_prev
+            m.vmas[d.anon_next].anon_prev = keep
+            m.vmas[d.anon_prev].anon_next = keep
+        if m.anon_vmas[a].head == dying:
+            m.anon_vmas[a].head = keep
+        k.anon_vma = a
+        d.anon_vma = 0
+        d.anon_next = 0
+        d.anon_prev = 0
+        spin_unlock_anon_vma(m, a)
+        return
+    if k.anon_vma != a:
+        bug(m, BUG_MERGE_ANON_VMA, keep, dying, a)
+    vma_unlink(m, dying)
+
+
+# ---------------------------------------------------------------- add, remove
+
+cdef int reserve(machine_t *m) noexcept nogil:
+    return 0
+
+
+cdef void page_add(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint32_t pte, int anon) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint64_t index
+    page_map_lock(m, pfn)
+    if anon:
+        index = v.pgoff + ((addr - v.start) >> PAGE_SHIFT)
+        if v.anon_vma == 0:
+            bug(m, BUG_ANON_VMA_MISSING, pfn, vma, addr)
+        if m.mapcount[pfn] == 0:
+            if f.flags & <uint32_t>PG_ANON or f.mapping != 0:
+                bug(m, BUG_RMAP_ADD_ANON_MAPPING, pfn, vma, f.mapping)
+            f.flags |= <uint32_t>PG_ANON
+            f.mapping = v.anon_vma
+            f.index = index
+        elif not f.flags & <uint32_t>PG_ANON or f.mapping != v.anon_vma or f.index != index:
+            bug(m, BUG_RMAP_ADD_ANON_MAPPING, pfn, vma, f.mapping)
+    elif f.flags & <uint32_t>(PG_ANON | PG_SWAPCACHE) or f.mapping == 0:
+        bug(m, BUG_RMAP_ADD_FILE_ANON, pfn, vma, f.flags)
+    if m.mapcount[pfn] == 0:
+        m.nr_mapped_pages += 1
+    m.mapcount[pfn] += 1
+    page_map_unlock(m, pfn)
+
+
+cdef void page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    page_map_lock(m, pfn)
+    if m.mapcount[pfn] == 0:
+        bug(m, BUG_RMAP_REMOVE_UNMAPPED, pfn, pte, 0)
+        return
+    m.mapcount[pfn] -= 1
+    if m.mapcount[pfn] == 0:
+        m.nr_mapped_pages -= 1
+        if f.flags & <uint32_t>PG_ANON:
+            if f.mapping == 0:
+                bug(m, BUG_RMAP_REMOVE_UNMAPPED, pfn, pte, f.flags)
+            f.mapping = 0
+            f.flags &= ~<uint32_t>PG_ANON
+        elif f.flags & <uint32_t>PG_SWAPCACHE:
+            bug(m, BUG_RMAP_ADD_FILE_ANON, pfn, 0, f.flags)
+    page_map_unlock(m, pfn)
+
+
+# ---------------------------------------------------------------- the two walks of reclaim
+
+cdef void look_ahead(machine_t *m, walk_t *w, uint64_t index, uint32_t max) noexcept nogil:
+    """Find the ptes of the next vmas of the list: independent misses, fetched together. Counts nothing."""
+    cdef vma_t *v
+    cdef uint64_t page
+    cdef uint32_t pte
+    cdef uint32_t n = 0
+    while n < max and w.left != 0:
+        v = &m.vmas[w.cur]
+        page = page_in_vma(v, index)
+        pte = WALK_OUTSIDE
+        if page < (v.end - v.start) >> PAGE_SHIFT:
+            pte = pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT))
+            prefetch_write(&m.ptes[pte])
+        w.vma[n] = w.cur
+        w.pte[n] = pte
+        w.cur = v.anon_next
+        w.left -= 1
+        n += 1
+    w.nr = n
+
+
+cdef int walk_start(machine_t *m, uint32_t pfn, walk_t *w) noexcept nogil:
+    cdef uint32_t a = m.frames[pfn].mapping
+    cdef anon_vma_t *av = &m.anon_vmas[a]
+    if a == 0 or av.nr == 0:
+        bug(m, BUG_ANON_VMA_EMPTY, pfn, a, 0)
+        return 0
+    w.cur = av.head
+    w.left = av.nr
+    return 1
+
+
+cdef int page_referenced_anon(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef uint32_t a = m.frames[pfn].mapping
+    cdef uint64_t index = m.frames[pfn].index
+    cdef uint64_t visited = 0
+    cdef uint64_t skips = 0
+    cdef uint64_t polled = 0
+    cdef uint32_t i
+    cdef int referenced = 0
+    cdef walk_t w
+    if not walk_start(m, pfn, &w):
+        return 0
+    spin_lock_anon_vma(m, a)
+    while w.left != 0:
+        look_ahead(m, &w, index, WALK_AHEAD)
+        for i in range(w.nr):
+            if w.pte[i] == <uint32_t>WALK_OUTSIDE:
+                skips += 1
+            else:
+                referenced += referenced_one(m, pfn, w.vma[i], w.pte[i])
+        visited += w.nr
+        if visited - polled >= <uint64_t>WALK_SAFE:
+            polled = visited
+            if safe_point(m) < 0:
+                break
+    spin_unlock_anon_vma(m, a)
+    count_n(m, RMAP_VMAS_VISITED, visited)
+    count_n(m, RMAP_RANGE_SKIPS, skips)
+    return referenced
+
+
+cdef int try_to_unmap_anon(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef uint32_t a = m.frames[pfn].mapping
+    cdef uint64_t index = m.frames[pfn].index
+    cdef uint64_t visited = 0
+    cdef uint64_t skips = 0
+    cdef uint64_t polled = 0
+    cdef uint32_t i
+    cdef uint32_t ahead = 2
+    cdef int r = SWAP_AGAIN
+    cdef walk_t w
+    if not m.frames[pfn].flags & <uint32_t>PG_SWAPCACHE:
+        return SWAP_AGAIN
+    if not walk_start(m, pfn, &w):
+        return SWAP_AGAIN
+    spin_lock_anon_vma(m, a)
+    while w.left != 0 and r != SWAP_FAIL and m.mapcount[pfn] != 0:
+        look_ahead(m, &w, index, ahead)
+        for i in range(w.nr):
+            visited += 1
+            if w.pte[i] == <uint32_t>WALK_OUTSIDE:
+                skips += 1
+                continue
+            r = unmap_one(m, pfn, w.vma[i], w.pte[i])
+            if r == SWAP_FAIL or m.mapcount[pfn] == 0:
+                break
+        if ahead < <uint32_t>WALK_AHEAD:
+            ahead *= 2
+        if visited - polled >= <uint64_t>WALK_SAFE:
+            polled = visited
+            if safe_point(m) < 0:
+                break
+    spin_unlock_anon_vma(m, a)
+    count_n(m, RMAP_VMAS_VISITED, visited)
+    count_n(m, RMAP_RANGE_SKIPS, skips)
+    if r == SWAP_FAIL:
+        return SWAP_FAIL
+    return SWAP_SUCCESS if m.mapcount[pfn] == 0 else SWAP_AGAIN
+
+
+cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    cdef int referenced = 0
+    if f.flags & <uint32_t>PG_REFERENCED:
+        f.flags &= ~<uint32_t>PG_REFERENCED
+        referenced = 1
+    if m.mapcount[pfn] == 0:
+        return referenced
+    count(m, RMAP_PAGES_WALKED)
+    if f.flags & <uint32_t>PG_ANON:
+        return referenced + page_referenced_anon(m, pfn)
+    return referenced + page_referenced_file(m, pfn)
+
+
+cdef int try_to_unmap(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    cdef int r
+    if f.flags & <uint32_t>PG_RESERVED:
+        bug(m, BUG_UNMAP_RESERVED, pfn, f.flags, 0)
+        return SWAP_FAIL
+    if not f.flags & <uint32_t>PG_LOCKED:
+        bug(m, BUG_UNMAP_NOT_LOCKED, pfn, f.flags, 0)
+        return SWAP_FAIL
+    if m.mapcount[pfn] == 0:
+        return SWAP_SUCCESS
+    count(m, RMAP_PAGES_WALKED)
+    if f.flags & <uint32_t>PG_ANON:
+        r = try_to_unmap_anon(m, pfn)
+    else:
+        r = try_to_unmap_file(m, pfn)
+    count(m, RMAP_UNMAP_SUCCESS if r == SWAP_SUCCESS else RMAP_UNMAP_AGAIN if r == SWAP_AGAIN else RMAP_UNMAP_FAIL)
+    return r
+
+
+cdef void prefetch(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    cdef uint64_t page
+    cdef vma_t *v
+    if not f.flags & <uint32_t>PG_ANON:
+        return
+    v = &m.vmas[m.anon_vmas[f.mapping].head]
+    page = page_in_vma(v, f.index)
+    if page < (v.end - v.start) >> PAGE_SHIFT:
+        prefetch_write(&m.ptes[pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT))])
+    else:
+        prefetch_read(&m.vmas[v.anon_next])
+
+
+cdef rmap_ops ops
+ops.anon_prepare = anon_prepare
+ops.reserve = reserve
+ops.page_add = page_add
+ops.page_remove = page_remove
+ops.page_referenced = page_referenced
+ops.try_to_unmap = try_to_unmap
+ops.prefetch = prefetch
+ops.vma_fork = vma_share
+ops.vma_split = vma_share
+ops.vma_unlink = vma_unlink
+ops.may_merge = may_merge
+ops.vma_merge = vma_merge
+
+
+cdef const rmap_ops *anon_vma_ops() noexcept nogil:
+    return &ops

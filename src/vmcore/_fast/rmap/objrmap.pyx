@@ -1,0 +1,174 @@
+"""objrmap: file pages are found through the vmas of their file. See objrmap.pxd; mm/objrmap.c of -aa, fact sheet
+linux-2004 sections 2.3 and 2.5.
+
+A page's place in a vma follows from (index, vma.pgoff), so nothing is kept per page. The walks look a handful of vmas
+ahead: their page-table entries are independent cache misses, and together they cost little more than one. Looking ahead
+changes no count: when a walk stops early, the index's count is set back to what it was at the vma where it stopped.
+"""
+from libc.stdint cimport uint32_t, uint64_t, int32_t
+
+from vmcore._fast.records cimport (
+    machine_t, vma_t, frame_t, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_SPECIAL, PTE_SHIFT, PTE_A, VM_LOCKED, VM_RESERVED,
+    PAGE_SHIFT)
+from vmcore._fast.pool cimport safe_point
+from vmcore._fast.locks cimport spin_trylock_ptl, spin_unlock_ptl, down_trylock_i_shared, up_i_shared
+from vmcore._fast.bugs cimport bug, BUG_UNMAP_VM_RESERVED
+from vmcore._fast.counters cimport (
+    count, count_n, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_MMS_VISITED, RMAP_RANGE_SKIPS, RMAP_TRYLOCK_FAILS,
+    I_MMAP_NODES_VISITED)
+from vmcore._fast.frame cimport page_count
+from vmcore._fast.pagetable cimport pte_lookup, prefetch_write
+from vmcore._fast.rmap.rmap cimport referenced_pte, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
+
+cdef struct batch_t:
+    uint32_t nr
+    uint32_t vma[16]
+    uint32_t pte[16]
+    uint64_t nodes[16]      # I_MMAP_NODES_VISITED when this vma had been found
+
+
+# ---------------------------------------------------------------- one vma
+
+cdef inline int maps_page(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
+    cdef uint64_t e = m.ptes[pte]
+    return (e & (PTE_P | PTE_PROTNONE)) != 0 and (e & PTE_SPECIAL) == 0 and <uint32_t>(e >> PTE_SHIFT) == pfn
+
+
+cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil:
+    cdef uint32_t mm = m.vmas[vma].mm
+    cdef int young = 0
+    if not spin_trylock_ptl(m, mm):
+        count(m, RMAP_TRYLOCK_FAILS)
+        return 0
+    count(m, RMAP_MMS_VISITED)
+    if pte != 0:
+        count(m, RMAP_PTES_EXAMINED)
+        if maps_page(m, pfn, pte):
+            young = referenced_pte(m, pte)
+    spin_unlock_ptl(m, mm)
+    return young
+
+
+cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil:
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint32_t mm = v.mm
+    cdef int r = SWAP_AGAIN
+    if not spin_trylock_ptl(m, mm):
+        count(m, RMAP_TRYLOCK_FAILS)
+        return SWAP_AGAIN
+    count(m, RMAP_MMS_VISITED)
+    if pte != 0:
+        count(m, RMAP_PTES_EXAMINED)
+        if maps_page(m, pfn, pte):
+            if v.flags & <uint32_t>VM_RESERVED:
+                bug(m, BUG_UNMAP_VM_RESERVED, pfn, vma, pte)
+                r = SWAP_FAIL
+            elif v.flags & <uint32_t>VM_LOCKED:
+                r = SWAP_FAIL
+            elif m.rules.unmap_young_fails and m.ptes[pte] & PTE_A:
+                m.ptes[pte] &= ~<uint64_t>PTE_A
+                r = SWAP_FAIL
+            elif (m.rules.gup_test and m.frames[pfn].flags & <uint32_t>PG_SWAPCACHE
+                    and page_count(m, pfn) != <int32_t>m.mapcount[pfn] + 2):
+                r = SWAP_FAIL
+            else:
+                unmap_pte(m, pfn, mm, pte)
+                m.rmap.page_remove(m, pfn, pte)
+    spin_unlock_ptl(m, mm)
+    return r
+
+
+# ---------------------------------------------------------------- the vmas of a file
+
+cdef uint32_t gather(machine_t *m, uint32_t file, uint64_t index, uint32_t vma, uint64_t *cursor, batch_t *b,
+                     uint32_t max) noexcept nogil:
+    """Fill b with up to `max` vmas from `vma` on; returns the one after them, 0 at the end."""
+    cdef uint32_t n = 0
+    cdef uint32_t pte
+    cdef uint64_t addr
+    cdef vma_t *v
+    while vma != 0 and n < max:
+        v = &m.vmas[vma]
+        addr = v.start + (page_in_vma(v, index) << PAGE_SHIFT)
+        pte = pte_lookup(m, v.mm, addr)
+        prefetch_write(&m.ptes[pte])
+        b.vma[n] = vma
+        b.pte[n] = pte
+        b.nodes[n] = m.counters[I_MMAP_NODES_VISITED]
+        n += 1
+        vma = m.i_mmap.next(m, file, index, index, cursor)
+    b.nr = n
+    return vma
+
+
+cdef void count_walk(machine_t *m, uint64_t nodes, uint64_t taken) noexcept nogil:
+    count_n(m, RMAP_VMAS_VISITED, nodes)
+    count_n(m, RMAP_RANGE_SKIPS, nodes - taken)
+
+
+cdef int page_referenced_file(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef uint32_t file = m.frames[pfn].mapping
+    cdef uint64_t index = m.frames[pfn].index
+    cdef uint64_t cursor = 0
+    cdef uint64_t nodes = m.counters[I_MMAP_NODES_VISITED]
+    cdef uint64_t taken = 0
+    cdef uint64_t polled = nodes
+    cdef uint32_t vma, i
+    cdef int referenced = 0
+    cdef batch_t b
+    if file == 0:
+        return 0            # truncated under us
+    if not down_trylock_i_shared(m, file):
+        count(m, RMAP_TRYLOCK_FAILS)
+        return 0
+    vma = m.i_mmap.first(m, file, index, index, &cursor)
+    while vma != 0:
+        vma = gather(m, file, index, vma, &cursor, &b, WALK_AHEAD)
+        for i in range(b.nr):
+            referenced += referenced_one(m, pfn, b.vma[i], b.pte[i])
+        taken += b.nr
+        if m.counters[I_MMAP_NODES_VISITED] - polled >= <uint64_t>WALK_SAFE:
+            polled = m.counters[I_MMAP_NODES_VISITED]
+            if safe_point(m) < 0:
+                break
+    up_i_shared(m, file)
+    count_walk(m, m.counters[I_MMAP_NODES_VISITED] - nodes, taken)
+    return referenced
+
+
+cdef int try_to_unmap_file(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef uint32_t file = m.frames[pfn].mapping
+    cdef uint64_t index = m.frames[pfn].index
+    cdef uint64_t cursor = 0
+    cdef uint64_t nodes = m.counters[I_MMAP_NODES_VISITED]
+    cdef uint64_t taken = 0
+    cdef uint64_t polled = nodes
+    cdef uint32_t vma, i
+    cdef uint32_t ahead = 2
+    cdef int r = SWAP_AGAIN
+    cdef batch_t b
+    if file == 0:
+        return SWAP_AGAIN
+    if not down_trylock_i_shared(m, file):
+        count(m, RMAP_TRYLOCK_FAILS)
+        return SWAP_AGAIN
+    vma = m.i_mmap.first(m, file, index, index, &cursor)
+    while vma != 0 and r != SWAP_FAIL and m.mapcount[pfn] != 0:
+        vma = gather(m, file, index, vma, &cursor, &b, ahead)
+        for i in range(b.nr):
+            r = unmap_one(m, pfn, b.vma[i], b.pte[i])
+            taken += 1
+            if r == SWAP_FAIL or m.mapcount[pfn] == 0:
+                m.counters[I_MMAP_NODES_VISITED] = b.nodes[i]
+                break
+        if ahead < <uint32_t>WALK_AHEAD:
+            ahead *= 2
+        if m.counters[I_MMAP_NODES_VISITED] - polled >= <uint64_t>WALK_SAFE:
+            polled = m.counters[I_MMAP_NODES_VISITED]
+            if safe_point(m) < 0:
+                break
+    up_i_shared(m, file)
+    count_walk(m, m.counters[I_MMAP_NODES_VISITED] - nodes, taken)
+    if r == SWAP_FAIL:
+        return SWAP_FAIL
+    return SWAP_SUCCESS if m.mapcount[pfn] == 0 else SWAP_AGAIN

@@ -1,0 +1,130 @@
+"""Taking pages out of page tables: what munmap, exit, exec and truncate do to the ptes of a vma.
+
+Source: zap_pte_range, zap_page_range and invalidate_mmap_range of mm/memory.c 2.6.5; fact sheet linux-2004 sections 6.9, 4.10.
+
+A page that stays mapped elsewhere loses one count and nothing else, so without chains its frame record is read only for a
+dirty or young bit to be passed on. mapcount and frame records are fetched ZAP_AHEAD entries before they are needed.
+"""
+from libc.stdint cimport uint32_t, uint64_t
+
+from vmcore._fast.records cimport (
+    machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_A, PTE_D, PTE_ANON, PTE_SPECIAL,
+    PTE_SHIFT, PAGE_SHIFT)
+from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
+from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
+from vmcore._fast.filemap cimport set_page_dirty
+from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_swp, prefetch_read, prefetch_write
+
+cdef enum:
+    ZAP_AHEAD = 20
+    ZAP_CHAIN_AHEAD = 8     # the frame record is there by then: fetch the chain node
+
+
+cdef inline void look_ahead(machine_t *m, uint64_t pte, uint64_t near, int chains) noexcept nogil:
+    cdef uint32_t pfn
+    cdef frame_t *f
+    if pte & PTE_P:
+        pfn = <uint32_t>(pte >> PTE_SHIFT)
+        prefetch_write(&m.mapcount[pfn])
+        prefetch_write(&m.frames[pfn])
+    elif pte_is_swap(pte):
+        prefetch_write(&m.swap_map[swp_slot(m, pte_swp(pte))])
+    if chains and near & PTE_P and not near & PTE_SPECIAL:
+        f = &m.frames[near >> PTE_SHIFT]
+        if not f.flags & <uint32_t>PG_DIRECT:
+            prefetch_write(&m.chains[<uint64_t>f.rmap * m.chain_words])
+
+
+cdef inline void zap_present(machine_t *m, uint64_t pte, uint32_t at, int chains) noexcept nogil:
+    """Release the page of a pte that stood at index `at` and is cleared already."""
+    cdef uint32_t pfn = <uint32_t>(pte >> PTE_SHIFT)
+    cdef frame_t *f
+    if pte & PTE_D:
+        f = &m.frames[pfn]
+        if not f.flags & <uint32_t>PG_DIRTY:
+            set_page_dirty(m, pfn)
+    if (pte & (PTE_A | PTE_ANON)) == PTE_A:
+        f = &m.frames[pfn]
+        if f.mapping != 0 and not f.flags & <uint32_t>PG_SWAPCACHE:
+            mark_page_accessed(m, pfn)
+    if m.mapcount[pfn] > 1:
+        # still mapped: nothing to release, and its swap slot has another user than the cache (count > 2)
+        if chains:
+            m.rmap.page_remove(m, pfn, at)
+        else:
+            m.mapcount[pfn] -= 1
+        return
+    f = &m.frames[pfn]
+    f.refs += 1
+    m.rmap.page_remove(m, pfn, at)
+    free_page_and_swap_cache(m, pfn)
+
+
+cdef void zap_leaf(machine_t *m, uint32_t mm, uint32_t at, uint32_t n) noexcept nogil:
+    """n entries of one leaf table from pte index `at`."""
+    cdef uint64_t *e = &m.ptes[at]
+    cdef mm_t *mp = &m.mms[mm]
+    cdef uint64_t rss = 0
+    cdef uint64_t anon = 0
+    cdef uint64_t swapped = 0
+    cdef uint64_t pte
+    cdef uint32_t i
+    cdef int chains = m.rules.rmap_nodes != 0
+    for i in range(n if n < <uint32_t>ZAP_AHEAD else <uint32_t>ZAP_AHEAD):
+        look_ahead(m, e[i], 0, 0)
+    for i in range(n):
+        if i + <uint32_t>ZAP_AHEAD < n:
+            look_ahead(m, e[i + <uint32_t>ZAP_AHEAD], e[i + <uint32_t>ZAP_CHAIN_AHEAD], chains)
+        pte = e[i]
+        if pte == 0:
+            continue
+        e[i] = 0
+        if pte & (PTE_P | PTE_PROTNONE):
+            if pte & PTE_SPECIAL:
+                continue
+            rss += 1
+            if pte & PTE_ANON:
+                anon += 1
+            zap_present(m, pte, at + i, chains)
+        elif pte_is_swap(pte):
+            swapped += 1
+            free_swap_and_cache(m, pte_swp(pte))
+    mp.rss -= rss
+    mp.anon_rss -= anon
+    mp.swapents -= swapped
+
+
+cdef void zap_page_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
+    cdef uint32_t mm = m.vmas[vma].mm
+    cdef uint64_t a = start
+    cdef uint64_t stop
+    cdef uint32_t t
+    # a page in a pagevec has one reference too many to be freed, and its slot with it: the kernel drains before it
+    # releases what it gathered, which comes to the same, because nothing enters a pagevec in between
+    lru_add_drain(m)
+    while a < end:
+        t = next_leaf(m, mm, &a, end)
+        if t == 0:
+            return
+        stop = ((a >> m.leaf_shift) + 1) << m.leaf_shift
+        if stop > end:
+            stop = end
+        zap_leaf(m, mm, (t << m.pt_shift) | (<uint32_t>(a >> PTE_SHIFT) & m.pt_mask),
+                 <uint32_t>((stop - a) >> PAGE_SHIFT))
+        a = stop
+
+
+cdef void unmap_mapping_range(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
+    cdef uint64_t cursor = 0
+    cdef uint64_t lo, hi
+    cdef uint32_t vma
+    cdef vma_t *v
+    vma = m.i_mmap.first(m, file, first, last, &cursor)
+    while vma != 0:
+        v = &m.vmas[vma]
+        lo = first if first > v.pgoff else v.pgoff
+        hi = v.pgoff + ((v.end - v.start) >> PAGE_SHIFT) - 1
+        if hi > last:
+            hi = last
+        zap_page_range(m, vma, v.start + ((lo - v.pgoff) << PAGE_SHIFT), v.start + ((hi - v.pgoff + 1) << PAGE_SHIFT))
+        vma = m.i_mmap.next(m, file, first, last, &cursor)
