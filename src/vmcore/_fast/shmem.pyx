@@ -6,7 +6,7 @@ States of a place in a shmem file:
 
     hole       nothing in the tree
     cached     RADIX_PAGE | pfn:    page.mapping = file, one reference for the cache; dirty once it was written
-    swapped    RADIX_SWAP | entry:  one use of the slot; the page may still (or again) be in the swap cache under that entry
+    swapped    RADIX_SWAP | entry:  one use of the slot; its page may still (or again) be in the swap cache
 
 shmem_writepage takes cached to swapped (slot count 2: swap cache and file; the write is a later visit of reclaim),
 shmem_getpage and swapoff take swapped to cached (entry given back, page dirty: its copy on disk is gone). Both

@@ -1,0 +1,123 @@
+"""pagemap, mincore and smaps: what the page tables of an mm say, without touching anything.
+
+fs/proc/task_mmu.c (pagemap and smaps are of later kernels, asked here of all), mm/mincore.c.
+"""
+from libc.errno cimport ENOMEM
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from vmcore._fast.filemap cimport find_page
+from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_lookup, pte_pfn, pte_present, pte_swp
+from vmcore._fast.records cimport (
+    PG_DIRTY, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SPECIAL, machine_t, vma_t,
+)
+from vmcore._fast.swap cimport swp_slot
+from vmcore._fast.vma cimport find_vma_prev
+
+
+cdef inline void pagemap_one(machine_t *m, uint64_t pte, pagemap_t *out) noexcept nogil:
+    cdef uint32_t pfn
+    if pte_present(pte):
+        pfn = pte_pfn(pte)
+        out.present = 1
+        out.frame = pfn
+        out.accessed = (pte & PTE_A) != 0
+        out.dirty = (pte & PTE_D) != 0
+        out.writable = (pte & PTE_RW) != 0
+        if pte & PTE_SPECIAL:
+            out.zero = pfn == m.zero_pfn
+            out.file = not out.zero
+            return
+        out.anon = (pte & PTE_ANON) != 0
+        out.file = not out.anon
+        out.dirty |= (m.frames[pfn].flags & PG_DIRTY) != 0
+        out.exclusive = m.mapcount[pfn] == 1
+    elif pte_is_swap(pte):
+        out.swapped = 1
+        out.anon = 1
+        out.slot = swp_slot(m, pte_swp(pte))
+
+
+cdef void pagemap_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, pagemap_t *out) noexcept nogil:
+    cdef uint64_t addr = first << 12
+    cdef uint64_t end = (first + n) << 12
+    cdef uint64_t stop, pte
+    cdef uint32_t leaf
+    if end > m.rules.task_size:
+        end = m.rules.task_size
+    while addr < end:
+        leaf = next_leaf(m, mm, &addr, end)
+        if leaf == 0:
+            return
+        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
+        if stop > end:
+            stop = end
+        while addr < stop:
+            pte = m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> 12) & m.pt_mask)]
+            if pte != 0:
+                pagemap_one(m, pte, &out[(addr >> 12) - first])
+            addr += 4096
+
+
+cdef int mincore_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, uint8_t *out) noexcept nogil:
+    cdef uint64_t page = first
+    cdef uint64_t last = first + n
+    cdef uint64_t pte
+    cdef uint32_t vma = 0
+    cdef uint32_t prev, i
+    cdef vma_t *v
+    for page in range(first, last):
+        if vma == 0 or page << 12 >= m.vmas[vma].end:
+            vma = find_vma_prev(m, mm, page << 12, &prev)
+            if vma == 0 or m.vmas[vma].start > page << 12:
+                return -ENOMEM
+        v = &m.vmas[vma]
+        i = pte_lookup(m, mm, page << 12)
+        pte = m.ptes[i] if i != 0 else 0
+        if pte_present(pte):
+            out[page - first] = 1
+        elif pte_is_swap(pte):
+            out[page - first] = m.swap_cache[swp_slot(m, pte_swp(pte))] != 0
+        elif v.file != 0:
+            out[page - first] = find_page(m, v.file, v.pgoff + page - (v.start >> 12)) != 0
+    return 0
+
+
+cdef void smaps_fill(machine_t *m, uint32_t vma, smaps_t *out) noexcept nogil:
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint64_t addr = v.start
+    cdef uint64_t stop, pte
+    cdef uint32_t leaf, pfn, mapcount
+    cdef bint dirty
+    while addr < v.end:
+        leaf = next_leaf(m, v.mm, &addr, v.end)
+        if leaf == 0:
+            break
+        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
+        if stop > v.end:
+            stop = v.end
+        while addr < stop:
+            pte = m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> 12) & m.pt_mask)]
+            addr += 4096
+            if pte_is_swap(pte):
+                out.swap += 4096
+            if not pte_present(pte) or pte & PTE_SPECIAL:
+                continue
+            pfn = pte_pfn(pte)
+            mapcount = m.mapcount[pfn]
+            dirty = (pte & PTE_D) != 0 or (m.frames[pfn].flags & PG_DIRTY) != 0
+            out.rss += 4096
+            out.referenced += 4096 if pte & PTE_A else 0
+            out.anonymous += 4096 if pte & PTE_ANON else 0
+            if mapcount >= 2:
+                out.pss += (<uint64_t>4096 << 12) // mapcount
+                if dirty:
+                    out.shared_dirty += 4096
+                else:
+                    out.shared_clean += 4096
+            else:
+                out.pss += <uint64_t>4096 << 12
+                if dirty:
+                    out.private_dirty += 4096
+                else:
+                    out.private_clean += 4096
+    out.pss >>= 12

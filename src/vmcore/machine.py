@@ -1,0 +1,489 @@
+"""Machine: a simulated box. File: a file in its page cache.
+
+Neither holds state of the engine: a File or Task is its machine and a number.
+"""
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import warnings
+import weakref
+from errno import EBADF, ENOMEM
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vmcore import kernels, stats
+from vmcore._fast import arguments, records
+from vmcore._fast.engine import Engine, host_bytes
+from vmcore.task import Task, failed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vmcore.kernels import Kernel
+
+__all__ = ["TUNABLES", "File", "Machine", "RunResult", "load", "parse_size"]
+
+PAGE = 4096
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+# tunables by the kernel's names: default, least, most. None: the kernel computes it.
+TUNABLES: dict[str, tuple[int | None, int, int]] = {
+    "swappiness": (60, 0, 100),
+    "page_cluster": (None, 0, 10),              # 3; 2 below 16 MiB of RAM
+    "overcommit_memory": (0, 0, 2),
+    "overcommit_ratio": (50, 0, 10000),
+    "min_free_kbytes": (None, 1, 1 << 30),      # by the size of low memory
+    "max_map_count": (None, 1, (1 << 31) - 1),  # of the kernel
+    "lower_zone_protection": (0, 0, 1 << 16),
+    "cpus": (1, 1, 1),
+    "seed": (0, 0, arguments.U64_MAX),
+    "trylock_rate": (0, 0, 1024),               # of 1024 trylocks, so many fail (for tests)
+    "trylock_seed": (None, 0, arguments.U64_MAX),   # the seed
+}
+_OTHERS = ("highpte", "l1_line")        # tunables that are choices of the kernel's configuration
+
+
+class RunResult(NamedTuple):
+    """What Machine.run() did: accesses executed, records of dead tasks skipped, tasks killed."""
+
+    executed: int
+    skipped: int
+    killed: int
+
+
+class CheckReport(NamedTuple):
+    """What Machine.check() looked at, all of it in order."""
+
+    frames: int
+    ptes: int
+    present: int
+    swap_ptes: int
+    tables: int
+    vmas: int
+    mms: int
+    anon_vmas: int
+    chain_nodes: int
+    lru_pages: int
+    cached_pages: int
+    slots_used: int
+    walked: int
+
+
+def parse_size(name: str, value: int | str) -> int:
+    """Bytes of a size: an int, or a string such as "16G" or "1536K" (K, M, G, T are binary)."""
+    if not isinstance(value, str):
+        return arguments.integer(name, value, 0, 1 << 70)
+    match = re.fullmatch(r"(\d{1,20})([KMGT]?)", value.strip(), re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise ValueError(f'{name} must be an int of bytes or a string such as "16G" or "1536K" (units K, M, G, T), not {value!r}')
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+def _pages(name: str, value: int | str) -> int:
+    size = parse_size(name, value)
+    if size % PAGE:
+        raise ValueError(f"{name} must be a multiple of the page size {PAGE}, not {size}")
+    return size // PAGE
+
+
+def _swap_areas(swap: Any, most: int) -> list[tuple[int, int]]:
+    """(pages, priority) of each area."""
+    if swap is None or (isinstance(swap, (int, str)) and not isinstance(swap, bool) and parse_size("swap", swap) == 0):
+        return []
+    areas = [(swap, -1)] if isinstance(swap, (int, str)) else swap
+    if not isinstance(areas, (list, tuple)):
+        raise TypeError(f"swap must be a size or a list of (size, priority), not {swap!r}")
+    if len(areas) > records.MAX_SWAPFILES:
+        raise ValueError(f"swap has {len(areas)} areas, this kernel takes {records.MAX_SWAPFILES}")
+    out = []
+    for i, area in enumerate(areas):
+        if not isinstance(area, (list, tuple)) or len(area) != 2:
+            raise TypeError(f"swap area {i} must be (size, priority), not {area!r}")
+        pages = _pages(f"size of swap area {i}", area[0])
+        if not 2 <= pages <= most:
+            raise ValueError(f"swap area {i} has {pages} pages, an area must have 2..{most} here")
+        out.append((pages, arguments.integer(f"priority of swap area {i}", area[1], -1, 32767)))
+    return out
+
+
+def _numbers(tunables: dict[str, Any], kernel: Kernel, arch: str, frames: int) -> dict[str, int]:
+    """Every tunable as a number, checked."""
+    for name in tunables:
+        if name not in TUNABLES and name not in _OTHERS:
+            allowed = [*TUNABLES, *_OTHERS]
+            near = difflib.get_close_matches(name, allowed, 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise TypeError(f"unknown tunable {name!r}{hint}; known are {', '.join(allowed)}")
+    numbers: dict[str, int] = {"arch": kernels.ARCHS[arch].number}
+    for name, (default, least, most) in TUNABLES.items():
+        value = tunables.get(name)
+        if value is None:
+            value = 0 if default is None else default
+            if name == "page_cluster":
+                value = 3 if frames >= (16 << 20) // PAGE else 2
+            elif name == "max_map_count":
+                value = kernel.data["max_map_count"]
+            elif name == "trylock_seed":
+                value = numbers["seed"]
+        else:
+            value = arguments.integer(name, value, least, most)
+        numbers[name] = value
+    return numbers
+
+
+class Machine:
+    """A simulated box: its memory, its swap, a kernel.
+
+    ram and swap are bytes or strings such as "16G"; swap may be a list of (size, priority). kernel names a preset of
+    vmcore.KERNELS, or is a Kernel. Tunables have the kernel's names: see vmcore.machine.TUNABLES.
+    """
+
+    def __init__(
+        self, ram: int | str = "1G", swap: Any = None, kernel: str | Kernel = "2.6.5", arch: str = "x86_64", **tunables: Any,
+    ) -> None:
+        preset = kernels.get(kernel)
+        if arch not in kernels.ARCHS:
+            raise ValueError(f"unknown arch {arch!r}; known are {', '.join(kernels.ARCHS)}")
+        frames = _pages("ram", ram)
+        if frames >= (1 << 32) - 1:
+            raise ValueError(f"ram of {frames * PAGE} bytes is {frames} frames; a machine has fewer than {(1 << 32) - 1}")
+        if not 0 < frames * PAGE <= kernels.ARCHS[arch].max_ram:
+            raise ValueError(f"ram must be 1..{kernels.ARCHS[arch].max_ram} bytes on {arch}, not {frames * PAGE}")
+        numbers = _numbers(tunables, preset, arch, frames)
+        highpte = arguments.flag("highpte", tunables.get("highpte", False))
+        line = tunables.get("l1_line")
+        rules = preset.rules(arch, highpte=highpte, l1_line=None if line is None else arguments.integer("l1_line", line))
+        areas = _swap_areas(swap, (1 << rules["swap_offset_bits"]) - 1)
+        slots = sum(pages for pages, _ in areas)
+        full = 64 * frames + 16 * (frames + slots)
+        if full > (free := host_bytes()):
+            warnings.warn(
+                f"a machine of {frames * PAGE} bytes with {slots * PAGE} of swap takes about {full} bytes in full use,"
+                f" the host has {free}", RuntimeWarning, stacklevel=2,
+            )
+        record = preset.record(arch, highpte=highpte, l1_line=rules["l1_line"])
+        self._adopt(Engine(preset.designs, record, frames, numbers, areas), preset)
+
+    def _adopt(self, engine: Engine, kernel: Kernel) -> None:
+        self._engine = engine
+        self._kernel = kernel
+        self._files: weakref.WeakValueDictionary[int, File] = weakref.WeakValueDictionary()
+        engine.owner = weakref.ref(self)
+
+    def __repr__(self) -> str:
+        return f"<Machine ram={self.ram} kernel={self._kernel.name!r} arch={self.arch!r}>"
+
+    # ---- what it is
+
+    @property
+    def kernel(self) -> Kernel:
+        return self._kernel
+
+    @property
+    def arch(self) -> str:
+        return records.ARCH_NAMES[self._engine.numbers()["arch"]]
+
+    @property
+    def ram(self) -> int:
+        """Bytes."""
+        return int(self._engine.numbers()["nr_frames"]) * PAGE
+
+    @property
+    def now(self) -> int:
+        """Simulated nanoseconds since boot."""
+        return int(self._engine.numbers()["now"])
+
+    # ---- tasks
+
+    def spawn(self, name: str, mmap_base: int | None = None, start_brk: int | None = None) -> Task:
+        """A task with an empty address space, as after exec."""
+        comm = arguments.text("name of a task", name, 31)
+        top = self._engine.numbers()["rules"]["task_size"]
+        base, brk = (
+            0 if value is None else arguments.integer(what, value, PAGE, top - PAGE)
+            for what, value in (("mmap_base", mmap_base), ("start_brk", start_brk))
+        )
+        if base % PAGE or brk % PAGE:
+            raise ValueError(f"mmap_base and start_brk must be multiples of {PAGE}, not {base:#x} and {brk:#x}")
+        return Task(self, failed(self._engine.spawn(comm, base, brk), "spawn", name))
+
+    def task(self, pid: int) -> Task:
+        """The task of that pid; it may be dead."""
+        task = Task(self, arguments.integer("pid", pid, 1, arguments.U32_MAX))
+        self._engine.task_record(task.pid)
+        return task
+
+    def processes(self) -> list[Task]:
+        """Every task that lives, by pid."""
+        return [Task(self, pid) for pid in self._engine.pids()]
+
+    def run(self, trace: np.ndarray) -> RunResult:
+        """Execute a mixed stream of many tasks (vmcore.TRACE_DTYPE). A task that faults dies, as on Linux, and the run goes on."""
+        return RunResult(*self._engine.run(trace))
+
+    # ---- files
+
+    def open(self, name: str, size: int | str, readonly: bool = False) -> File:
+        """A file in the page cache's file system."""
+        flags = records.FILE_READONLY if arguments.flag("readonly", readonly) else 0
+        return self._create(records.FILE_REGULAR, name, size, flags)
+
+    def tmpfs(self, name: str, size: int | str) -> File:
+        """A file in memory and swap."""
+        return self._create(records.FILE_SHMEM, name, size, 0)
+
+    def device(self, name: str, size: int | str) -> File:
+        """A device whose pages are reserved; its mappings are VM_RESERVED."""
+        return self._create(records.FILE_DEVICE, name, size, 0)
+
+    def _create(self, kind: int, name: str, size: int | str, flags: int) -> File:
+        raw = arguments.text("name of a file", name, 63)
+        length = _file_size(size)
+        number = self._engine.file_create(kind, length, flags, raw)
+        if number == 0:
+            raise OSError(ENOMEM, f"open({name!r}, size={length}): {os.strerror(ENOMEM)}")
+        return self._file(number)
+
+    def _file(self, number: int) -> File:
+        file = self._files.get(number)
+        if file is None or file._closed:
+            file = self._files[number] = File(self, number)
+        return file
+
+    def file(self, name: str | int) -> File:
+        """The open file of that name or number, as after load() or clone()."""
+        view = self._engine.view("file")
+        mappings = view["nr_i_mmap"].astype("i8") + view["nr_i_mmap_shared"]
+        open_ = (view["kind"] != 0) & (view["refs"] == mappings + 1)
+        open_[0] = False
+        if isinstance(name, str):
+            found = (open_ & (view["name"] == name.encode())).nonzero()[0]
+        else:
+            number = arguments.integer("number of a file", name)
+            found = [number] if number < len(open_) and open_[number] else []
+        if len(found) == 0:
+            raise FileNotFoundError(f"no open file {name!r}")
+        return self._file(int(found[0]))
+
+    # ---- numbers
+
+    def vmstat(self) -> dict[str, int]:
+        """/proc/vmstat, and vmcore's own counts after it."""
+        return stats.vmstat(self._engine)
+
+    def meminfo(self) -> dict[str, int]:
+        """/proc/meminfo, in kB."""
+        return stats.meminfo(self._engine)
+
+    def slabinfo(self) -> list[stats.SlabInfo]:
+        """/proc/slabinfo."""
+        return stats.slabinfo(self._engine)
+
+    def ledger(self) -> dict[str, dict[str, int]]:
+        """Bytes, low_bytes and peak_bytes of each consumer of the machine's memory."""
+        return stats.ledger(self._engine)
+
+    def zones(self) -> list[dict[str, Any]]:
+        """Pages, free pages, watermarks and list lengths of each zone."""
+        zones: list[dict[str, Any]] = self._engine.numbers()["zones"]
+        return zones
+
+    # ---- memory and swap
+
+    def reclaim(self, pages: int) -> int:
+        """Ask the kernel to free so many pages; returns how many it freed."""
+        return int(self._engine.reclaim(arguments.integer("pages", pages, 0, arguments.U32_MAX)))
+
+    def swapon(self, size: int | str, priority: int = -1) -> int:
+        """A further swap area; returns its number. A priority below 0 takes the next of -1, -2, ..."""
+        pages = _pages("size", size)
+        prio = arguments.integer("priority", priority, -1, 32767)
+        return failed(self._engine.swapon(pages, prio), "swapon", size, priority)
+
+    def swapoff(self, area: int | None = None) -> None:
+        """Bring every page of an area back; None: of all areas. OSError(ENOMEM) if they do not fit; that area is then as it was."""
+        if area is not None:
+            failed(self._engine.swapoff(arguments.integer("area", area, 0, arguments.U32_MAX)), "swapoff", area)
+            return
+        for number, _, _, _ in self._engine.swaps():
+            failed(self._engine.swapoff(number), "swapoff", number)
+
+    def swaps(self) -> list[tuple[int, int, int, int]]:
+        """(area, pages, pages in use, priority) of each active swap area."""
+        return list(self._engine.swaps())
+
+    # ---- the whole state
+
+    def check(self, walk: int = 0) -> CheckReport:
+        """Verify the whole state, and follow the reverse map of `walk` sampled pages. KernelBug if anything does not hold."""
+        return CheckReport(**self._engine.check(arguments.integer("walk", walk)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the machine to a file for vmcore.load()."""
+        from vmcore._fast import image
+
+        image.save(self._engine, path, {"kernel": self._kernel.name})
+
+    def clone(self) -> Machine:
+        """An independent machine in the same state."""
+        other = Machine.__new__(Machine)
+        other._adopt(self._engine.clone(), self._kernel)
+        return other
+
+    # ---- views of the pools: read-only, zero copy, records of vmcore._fast.records; index = number of the object, 0 is null
+
+    def view(self, pool: str) -> np.ndarray:
+        """Read-only array over the records of a pool that are in use. It stays valid when the machine is gone."""
+        if pool not in records.POOL_NAMES:
+            raise ValueError(f"unknown pool {pool!r}; known are {', '.join(records.POOL_NAMES)}")
+        return self._engine.view(pool)
+
+    @property
+    def frames(self) -> np.ndarray:
+        return self._engine.view("frame")
+
+    @property
+    def mapcounts(self) -> np.ndarray:
+        return self._engine.view("mapcount")
+
+    @property
+    def ptes(self) -> np.ndarray:
+        return self._engine.view("pte")
+
+    @property
+    def tables(self) -> np.ndarray:
+        return self._engine.view("table")
+
+    @property
+    def vmas(self) -> np.ndarray:
+        return self._engine.view("vma")
+
+    @property
+    def mms(self) -> np.ndarray:
+        return self._engine.view("mm")
+
+    @property
+    def tasks(self) -> np.ndarray:
+        """Records of all tasks that ever were, by pid; processes() gives Task objects."""
+        return self._engine.view("task")
+
+    @property
+    def files(self) -> np.ndarray:
+        return self._engine.view("file")
+
+    @property
+    def anon_vmas(self) -> np.ndarray:
+        return self._engine.view("anon_vma")
+
+    @property
+    def pte_chains(self) -> np.ndarray:
+        return self._engine.view("pte_chain")
+
+    @property
+    def swap_map(self) -> np.ndarray:
+        return self._engine.view("swap_map")
+
+    @property
+    def swap_cache(self) -> np.ndarray:
+        return self._engine.view("swap_cache")
+
+    @property
+    def page_tokens(self) -> np.ndarray:
+        return self._engine.view("page_token")
+
+    @property
+    def slot_tokens(self) -> np.ndarray:
+        return self._engine.view("slot_token")
+
+
+class File:
+    """A file of a machine: open until close(). Closed, it lives on while something maps it, as on Linux an unlinked one."""
+
+    __slots__ = ("__weakref__", "_closed", "_machine", "_number")
+
+    def __init__(self, machine: Machine, number: int) -> None:
+        self._machine = machine
+        self._number = number
+        self._closed = False
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"<File {self._number} closed>"
+        return f"<File {self._number} {self.name!r} size={self.size}>"
+
+    def _open(self) -> int:
+        if self._closed:
+            raise OSError(EBADF, f"file {self._number} is closed")
+        return self._number
+
+    @property
+    def machine(self) -> Machine:
+        return self._machine
+
+    @property
+    def number(self) -> int:
+        """Index in Machine.files."""
+        return self._number
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def name(self) -> str:
+        name: bytes = self._machine._engine.file(self._open())["name"]
+        return name.decode(errors="replace")
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return int(self._machine._engine.file(self._open())["size"])
+
+    @property
+    def nrpages(self) -> int:
+        """Pages in the page cache."""
+        return int(self._machine._engine.file(self._open())["nrpages"])
+
+    def truncate(self, size: int | str) -> None:
+        """A new size, up or down. Pages beyond the end go, private copies of them too."""
+        length = _file_size(size)
+        failed(self._machine._engine.truncate(self._open(), length), "truncate", self, size)
+
+    def invalidate(self, mapped: bool = False) -> int:
+        """Drop clean cached pages that nobody maps; mapped=True: unmap and drop mapped ones too. Returns how many went."""
+        return int(self._machine._engine.invalidate(self._open(), arguments.flag("mapped", mapped)))
+
+    def sync(self) -> int:
+        """Write every dirty page; returns how many were submitted."""
+        return int(self._machine._engine.sync(self._open()))
+
+    def close(self) -> None:
+        """Give up the handle. A second close does nothing."""
+        if not self._closed:
+            self._machine._engine.file_close(self._number)
+            self._closed = True
+
+
+def _file_size(size: int | str) -> int:
+    length = parse_size("size of a file", size)
+    if length >= 1 << 44:
+        raise ValueError(f"size of a file must be below {1 << 44} bytes, not {length}")
+    return length
+
+
+def load(path: str | os.PathLike[str]) -> Machine:
+    """A machine saved by Machine.save(). ValueError if the file is not one."""
+    from vmcore._fast import image
+
+    engine, meta = image.load(path)
+    rmap, i_mmap, reclaim = engine.designs
+    name = meta.get("kernel")
+    kernel = kernels.KERNELS.get(name) if isinstance(name, str) else None
+    if kernel is None or kernel.designs != engine.designs:
+        base = kernels.KERNELS["2.6.5" if rmap == "pte_chain" else "2.6.5-aa1"]
+        kernel = base.replace(name=str(name), rmap=rmap, i_mmap=i_mmap, reclaim=reclaim)
+    machine = Machine.__new__(Machine)
+    machine._adopt(engine, kernel)
+    return machine
+

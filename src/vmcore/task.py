@@ -1,0 +1,355 @@
+"""Task: an address space and its system calls, under their names and with their argument order.
+
+A call returns what Linux returns and raises OSError where Linux fails, with its errno. Arguments that no caller could pass (a negative length, a
+file of another machine) are a ValueError or TypeError. A call on a dead task is ProcessLookupError (ESRCH).
+"""
+from __future__ import annotations
+
+import os
+from errno import EBADF, EINVAL, ENOMEM
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vmcore._fast import records
+from vmcore._fast.arguments import U32_MAX, U64_MAX, flag, integer, text
+
+if TYPE_CHECKING:
+    from vmcore.machine import File, Machine
+
+__all__ = ["MapsEntry", "SmapsEntry", "Task"]
+
+PROT_NONE = 0
+PROT_READ = 1
+PROT_WRITE = 2
+PROT_EXEC = 4
+PROT_GROWSDOWN = 0x01000000
+PROT_GROWSUP = 0x02000000
+MAP_SHARED = 1
+MAP_PRIVATE = 2
+MAP_FIXED = 0x10
+MAP_ANONYMOUS = 0x20
+MAP_GROWSDOWN = 0x100
+MAP_LOCKED = 0x2000
+MAP_NORESERVE = 0x4000
+MAP_POPULATE = 0x8000
+MAP_NONBLOCK = 0x10000
+MCL_CURRENT = 1
+MCL_FUTURE = 2
+RLIMIT_DATA = 2
+RLIMIT_STACK = 3
+RLIMIT_MEMLOCK = 8
+RLIMIT_AS = 9
+RLIM_INFINITY = records.RLIM_INFINITY
+CAP_IPC_LOCK = 1 << 14
+CAP_SYS_RAWIO = 1 << 17
+CAP_SYS_ADMIN = 1 << 21
+
+_RLIMITS = {
+    RLIMIT_DATA: records.RLIM_DATA, RLIMIT_STACK: records.RLIM_STACK, RLIMIT_MEMLOCK: records.RLIM_MEMLOCK, RLIMIT_AS: records.RLIM_AS,
+}
+_NLIMITS = 11           # RLIM_NLIMITS of 2.6.5
+_STATES = {records.TASK_ALIVE: "R (running)", records.TASK_DYING: "R (running)", records.TASK_DEAD: "X (dead)"}
+_PAGE = 4096
+
+
+class MapsEntry(NamedTuple):
+    """One line of /proc/PID/maps."""
+
+    start: int
+    end: int
+    perms: str
+    offset: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.start:08x}-{self.end:08x} {self.perms} {self.offset:08x} {self.name}".rstrip()
+
+
+class SmapsEntry(NamedTuple):
+    """One mapping of /proc/PID/smaps; sizes in kB."""
+
+    start: int
+    end: int
+    perms: str
+    offset: int
+    name: str
+    size: int
+    rss: int
+    pss: int
+    shared_clean: int
+    shared_dirty: int
+    private_clean: int
+    private_dirty: int
+    referenced: int
+    anonymous: int
+    swap: int
+    locked: int
+
+
+def failed(result: Any, call: str, *args: Any) -> int:
+    """`result` as an int, or the OSError that it stands for, which says what was called."""
+    if result < 0:
+        shown = ", ".join(f"{a:#x}" if type(a) is int and a > 0xFFFF else repr(a) for a in args)
+        raise OSError(-result, f"{call}({shown}): {os.strerror(-result)}")
+    return int(result)
+
+
+def _perms(flags: int) -> str:
+    return (
+        ("r" if flags & records.VM_READ else "-") + ("w" if flags & records.VM_WRITE else "-")
+        + ("x" if flags & records.VM_EXEC else "-") + ("s" if flags & records.VM_MAYSHARE else "p")
+    )
+
+
+def _pages(addr: int, length: int) -> tuple[int, int]:
+    """First page and number of pages that a range touches."""
+    first = integer("addr", addr) // _PAGE
+    end = addr + integer("length", length)
+    if end > U64_MAX + 1:
+        raise ValueError(f"addr + length must not exceed 2**64, {addr:#x} + {length:#x} does")
+    return first, -(-end // _PAGE) - first if length else 0
+
+
+class Task:
+    """A task of a machine. It is alive until exit(), or until it is killed: killed_by then says by what.
+
+    Two Task objects are equal if they are the same task; the object itself holds nothing but the machine and the pid.
+    """
+
+    __slots__ = ("__weakref__", "_engine", "_machine", "_pid", "_touch")
+
+    def __init__(self, machine: Machine, pid: int) -> None:
+        self._machine = machine
+        self._pid = pid
+        self._engine = machine._engine
+        self._touch = machine._engine.touch     # one look-up less in each touch
+
+    def __repr__(self) -> str:
+        return f"<Task {self._pid}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Task) and other._pid == self._pid and other._engine is self._engine
+
+    def __hash__(self) -> int:
+        return hash((id(self._engine), self._pid))
+
+    # ---- what it is
+
+    @property
+    def machine(self) -> Machine:
+        return self._machine
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    @property
+    def name(self) -> str:
+        return str(self._engine.task_record(self._pid)["comm"])
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._engine.task_record(self._pid)["state"] == records.TASK_ALIVE)
+
+    @property
+    def killed_by(self) -> str | None:
+        """None (alive, or it left by itself), "oom", "fault" (no memory for a fault of its own), "segv" or "bus" (in Machine.run)."""
+        return records.KILLED_NAMES[self._engine.task_record(self._pid)["killed_by"]]
+
+    @property
+    def parent(self) -> int:
+        """pid of the task that forked it, 0 if it was spawned."""
+        return int(self._engine.task_record(self._pid)["parent"])
+
+    # ---- accesses
+
+    def touch(self, addresses: Any, write: Any = False) -> None:
+        """Access one address (an int) or many (an array of u64) in order; write: a bool, or one bool each."""
+        self._touch(self._pid, addresses, write)
+
+    def touch_range(self, addr: int, length: int, write: bool = False) -> None:
+        """Access every page of [addr, addr + length) once, in order."""
+        integer("addr", addr)
+        integer("length", length)
+        if addr + length > U64_MAX + 1:
+            raise ValueError(f"addr + length must not exceed 2**64, {addr:#x} + {length:#x} does")
+        self._engine.touch_range(self._pid, addr, length, flag("write", write))
+
+    def write(self, addr: int, value: int) -> None:
+        """One write that leaves a content token (u64) in the page."""
+        self._engine.token(self._pid, integer("addr", addr), True, integer("value", value))
+
+    def read(self, addr: int) -> int:
+        """One read of a page's content token: that of the last write to this page, 0 if there was none."""
+        return int(self._engine.token(self._pid, integer("addr", addr), False, 0))
+
+    # ---- the address space
+
+    def mmap(self, addr: int | None, length: int, prot: int, flags: int, file: File | None = None, offset: int = 0) -> int:
+        """Map memory or a file; returns its address."""
+        args = (addr, length, prot, flags, file, offset)
+        where = 0 if addr is None else integer("addr", addr)
+        number = 0
+        if file is not None:
+            from vmcore.machine import File
+
+            if not isinstance(file, File):
+                raise TypeError(f"file must be a File or None, not {file!r}")
+            if file.machine._engine is not self._engine:
+                raise ValueError(f"{file!r} belongs to another machine")
+        if integer("flags", flags, 0, U32_MAX) & MAP_ANONYMOUS == 0:
+            if file is None:
+                return failed(-EBADF, "mmap", *args)
+            number = file._open()
+        return failed(
+            self._engine.mmap(
+                self._pid, where, integer("length", length), integer("prot", prot, 0, U32_MAX), flags, number, integer("offset", offset),
+            ),
+            "mmap", *args,
+        )
+
+    def munmap(self, addr: int, length: int) -> None:
+        failed(self._engine.munmap(self._pid, integer("addr", addr), integer("length", length)), "munmap", addr, length)
+
+    def mprotect(self, addr: int, length: int, prot: int) -> None:
+        r = self._engine.mprotect(self._pid, integer("addr", addr), integer("length", length), integer("prot", prot, 0, U32_MAX))
+        failed(r, "mprotect", addr, length, prot)
+
+    def brk(self, addr: int = 0) -> int:
+        """Move the end of the heap; returns the new one, or the old one where the kernel refuses (as the system call does)."""
+        return int(self._engine.brk(self._pid, integer("addr", addr)))
+
+    def mlock(self, addr: int, length: int) -> None:
+        failed(self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), True), "mlock", addr, length)
+
+    def munlock(self, addr: int, length: int) -> None:
+        failed(self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), False), "munlock", addr, length)
+
+    def mlockall(self, flags: int) -> None:
+        failed(self._engine.mlockall(self._pid, integer("flags", flags, 0, U32_MAX), True), "mlockall", flags)
+
+    def munlockall(self) -> None:
+        failed(self._engine.mlockall(self._pid, 0, False), "munlockall")
+
+    def mincore(self, addr: int, length: int) -> np.ndarray:
+        """One bool a page: needs no read. ENOMEM if part of the range is not mapped."""
+        first, n = _pages(addr, length)
+        if addr % _PAGE:
+            return _raise(EINVAL, "mincore", addr, length)
+        if n > self._task_size() // _PAGE:
+            return _raise(ENOMEM, "mincore", addr, length)
+        out = self._engine.mincore(self._pid, first, n)
+        if isinstance(out, int):
+            failed(out, "mincore", addr, length)
+        return out
+
+    # ---- life
+
+    def fork(self, name: str | None = None) -> Task:
+        """A child with a copy of this address space; its name is the parent's unless given."""
+        comm = None if name is None else text("name of a task", name, 31)
+        return Task(self._machine, failed(self._engine.fork(self._pid, comm), "fork", *(() if name is None else (name,))))
+
+    def exec(self, name: str | None = None, argpages: int = 1) -> None:
+        """A new address space: a stack with so many pages of arguments."""
+        comm = None if name is None else text("name of a task", name, 31)
+        failed(self._engine.exec(self._pid, comm, integer("argpages", argpages, 0, U32_MAX)), "exec", name, argpages)
+
+    def exit(self) -> None:
+        """The task ends and gives its memory back."""
+        self._engine.exit(self._pid)
+
+    def setrlimit(self, resource: int, limit: int | tuple[int, int]) -> None:
+        """Set RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK or RLIMIT_STACK, in bytes: the soft limit, or (soft, hard). -1 is infinity."""
+        number = integer("resource", resource, 0, U32_MAX)
+        if number >= _NLIMITS:
+            failed(-EINVAL, "setrlimit", resource, limit)
+        if number not in _RLIMITS:
+            raise ValueError(f"resource {number} is not simulated; RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_AS are")
+        pair = limit if isinstance(limit, tuple) else (limit, -1)
+        if len(pair) != 2:
+            raise ValueError(f"limit must be an int or (soft, hard), not {limit!r}")
+        soft, hard = (integer("limit", v, -1) & U64_MAX for v in pair)
+        if soft > hard:
+            failed(-EINVAL, "setrlimit", resource, limit)
+        self._engine.set_rlimit(self._pid, _RLIMITS[number], soft)
+
+    def getrlimit(self, resource: int) -> int:
+        """The soft limit; RLIM_INFINITY if there is none."""
+        if resource not in _RLIMITS:
+            raise ValueError(f"resource {resource!r} is not simulated; RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_AS are")
+        return int(self._engine.task_record(self._pid)["rlim"][_RLIMITS[resource]])
+
+    @property
+    def caps(self) -> int:
+        """Capabilities (CAP_*)."""
+        return int(self._engine.task_record(self._pid)["caps"])
+
+    def capset(self, caps: int) -> None:
+        self._engine.set_caps(self._pid, integer("caps", caps, 0, U32_MAX))
+
+    # ---- /proc/PID
+
+    def maps(self) -> list[MapsEntry]:
+        """/proc/PID/maps. Anonymous memory has no name; its offset is non-zero where the kernel numbers it."""
+        return [_maps_entry(line) for line in self._engine.maps(self._pid)]
+
+    def smaps(self) -> list[SmapsEntry]:
+        """/proc/PID/smaps, in kB."""
+        out = []
+        for line in self._engine.maps(self._pid):
+            vma, start, end, flags = line[:4]
+            kb = {name: size >> 10 for name, size in self._engine.smaps(self._pid, vma).items()}
+            size = (end - start) >> 10
+            out.append(SmapsEntry(*_maps_entry(line), size=size, locked=size if flags & records.VM_LOCKED else 0, **kb))
+        return out
+
+    def status(self) -> dict[str, Any]:
+        """/proc/PID/status of 2.6.5, in kB, with VmPTE and VmSwap of later kernels."""
+        task = self._engine.task_record(self._pid)
+        out: dict[str, Any] = {"Name": task["comm"], "State": _STATES[task["state"]], "Pid": self._pid, "PPid": task["parent"]}
+        if task["state"] != records.TASK_ALIVE:
+            return out
+        data = stack = code = lib = 0
+        for _, start, end, flags, _, name in self._engine.maps(self._pid):
+            kb = (end - start) >> 10
+            if not name:
+                if flags & records.VM_GROWSDOWN:
+                    stack += kb
+                else:
+                    data += kb
+            elif flags & records.VM_EXEC and not flags & records.VM_WRITE:
+                if flags & records.VM_EXECUTABLE:
+                    code += kb
+                else:
+                    lib += kb
+        mm = self._engine.mm(self._pid)
+        out.update(
+            VmSize=mm["total_vm"] * 4, VmLck=mm["locked_vm"] * 4, VmRSS=mm["rss"] * 4, VmData=data, VmStk=stack, VmExe=code,
+            VmLib=lib, VmPTE=mm["nr_ptes"] * 4, VmSwap=mm["swapents"] * 4, RssAnon=mm["anon_rss"] * 4,
+        )
+        return out
+
+    def pagemap(self, addr: int, length: int) -> np.ndarray:
+        """One record a page of [addr, addr + length).
+
+        Fields: present, swapped, zero, file, anon, exclusive (mapped once), dirty, accessed, writable, frame, slot (index in Machine.swap_map).
+        """
+        first, n = _pages(addr, length)
+        most = self._task_size() // _PAGE
+        if n > most:
+            raise ValueError(f"length must be at most the address space, {most * _PAGE:#x} bytes, not {length:#x}")
+        return self._engine.pagemap(self._pid, first, n)
+
+    def _task_size(self) -> int:
+        return int(self._engine.numbers()["rules"]["task_size"])
+
+
+def _maps_entry(line: tuple[int, int, int, int, int, str]) -> MapsEntry:
+    _, start, end, flags, pgoff, name = line
+    return MapsEntry(start, end, _perms(flags), pgoff * _PAGE, name)
+
+
+def _raise(errno: int, call: str, *args: Any) -> Any:
+    failed(-errno, call, *args)
