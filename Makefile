@@ -1,0 +1,82 @@
+# vmcore: `make demo` and `make test` each work alone on a machine with Python >= 3.11 and a C compiler.
+#
+#   make PYTHON=python3.12 demo      another interpreter
+#   make VMCORE_DEBUG=1 test         Cython's bounds checks on (rebuilds)
+#   make DEMO="--set scale=0.1" demo  arguments for the demo
+
+PYTHON ?= python3
+CC ?= cc
+DEMO ?=
+TESTS ?= tests
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+ENGINE := $(shell find src/vmcore -name '*.pyx' -o -name '*.pxd')
+BUILT := .built$(if $(filter-out 0,$(VMCORE_DEBUG)),-debug)
+BUILD_TOOLS := 'setuptools>=77' 'Cython>=3.1' 'numpy>=2' msgspec
+
+export VMCORE_DEBUG
+
+.PHONY: demo test build bench lint stubtest clean help
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+demo: build  ## the main job: 100 tasks that need 24 GiB on 16 GiB, on two kernels side by side
+	@echo "vmcore compare hundred-tasks: 100 tasks, 24 GiB of anonymous memory, 16 GiB of RAM; two kernels"
+	@$(BIN)/vmcore compare hundred-tasks --kernels 2.6.5,2.6.5-aa1 $(DEMO)
+
+test: build $(VENV)/.with-test  ## the whole test suite
+	@$(BIN)/python -m pytest $(TESTS)
+
+build: $(VENV)/$(BUILT)  ## .venv with vmcore in it, built in place
+
+bench: build $(VENV)/.with-bench  ## benchmarks: ratios within one run, exact counters beside them
+	@$(BIN)/python -m pytest bench
+
+lint: build $(VENV)/.with-lint  ## ruff, cython-lint
+	@$(BIN)/ruff check src tests setup.py
+	@$(BIN)/cython-lint src/vmcore
+
+stubtest: build $(VENV)/.with-lint  ## the .pyi stubs against the built modules
+	@$(BIN)/python -m mypy.stubtest vmcore
+
+clean:  ## remove .venv and all that was built
+	@rm -rf $(VENV) build dist src/*.egg-info
+	@find src/vmcore/_fast \( -name '*.so' -o -name '*.c' \) -delete
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+$(VENV)/.python:
+	@command -v $(PYTHON) >/dev/null || { echo "vmcore needs Python 3.11 or newer, and there is no '$(PYTHON)' here;" \
+	    "name one: make PYTHON=/path/to/python3.12 demo" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vmcore needs Python 3.11 or newer," \
+	    "and '$(PYTHON)' is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12 demo" >&2; exit 1; }
+	@command -v $(CC) >/dev/null || { echo "vmcore needs a C compiler, and there is no '$(CC)' here;" \
+	    "install gcc or clang, or name one: make CC=gcc demo" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' \
+	    || { echo "vmcore needs Python's C headers (Python.h), and '$(PYTHON)' has none;" \
+	    "on Debian and Ubuntu: apt-get install python3-dev" >&2; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.python pyproject.toml
+	@echo "installing build tools (setuptools, Cython, numpy)"
+	@$(PIP) install --upgrade-strategy only-if-needed $(BUILD_TOOLS)
+	@touch $@
+
+$(VENV)/$(BUILT): $(VENV)/.tools setup.py $(ENGINE)
+	@echo "building the engine"
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@test $(VENV)/.installed -nt pyproject.toml || { echo "installing vmcore into $(VENV)" && \
+	    $(PIP) install --no-build-isolation --no-deps --editable . && touch $(VENV)/.installed; }
+	@rm -f $(VENV)/.built $(VENV)/.built-debug
+	@touch $@
+
+$(VENV)/.with-%: $(VENV)/$(BUILT) pyproject.toml
+	@test $@ -nt pyproject.toml || { echo "installing the '$*' tools" && \
+	    $(PIP) install --no-build-isolation --editable '.[$*]'; }
+	@touch $@

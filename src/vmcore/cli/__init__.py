@@ -1,0 +1,81 @@
+"""The ``vmcore`` command: one module for each subcommand, imported when it is the one that runs.
+
+Exit status: 0; 1 if something that ran is not ok; 2 for what makes no sense (on stderr); 130 after Ctrl-C.
+"""
+
+import os
+import sys
+from functools import partial
+from importlib import import_module
+
+from vmcore import __version__
+
+COMMANDS = {
+    "compare": "run a scenario on several kernels and print what each of them cost",
+    "run": "run a scenario on one kernel, in this process",
+    "kernels": "list the kernels: what each of them is made of",
+    "scenarios": "list, show or copy the built-in scenarios",
+}
+
+EPILOG = """examples:
+  vmcore compare                                        the main job: hundred-tasks on 2.6.5 and 2.6.5-aa1
+  vmcore compare forktree                               what mapping the same pages 512 times costs
+  vmcore compare --set scale=0.1 --json result.json     a tenth of every size; all figures to a file
+  vmcore scenarios copy hundred-tasks mine.toml         a scenario to edit; then: vmcore compare mine.toml
+
+exit status: 0; 1 if a run is not ok; 2 if something asked for makes no sense; 130 after Ctrl-C
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; returns the exit status."""
+    import argparse
+
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="vmcore", epilog=EPILOG,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=32),
+        description="Simulates the virtual memory of a whole Linux machine, page by page, and compares the designs\n"
+                    "by which kernels found the page tables that map a page.")
+    parser.add_argument("--version", action="version", version=f"vmcore {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name in argv:
+            module = import_module(f".{name}", __name__)
+            sub.description = module.__doc__
+            module.add_arguments(sub)
+            sub.set_defaults(function=module.run)
+    args = parser.parse_args(argv)
+    try:
+        return args.function(args)
+    except ValueError as error:
+        from vmcore.scenario import Refused, ScenarioError
+
+        if not isinstance(error, (Refused, ScenarioError)):
+            raise       # a mistake of ours, not the user's
+        return complain(str(error), 2)
+    except MemoryError as error:
+        return complain(f"the host has not enough memory: {error}", 1)
+    except KeyboardInterrupt:
+        return complain("interrupted", 130)
+
+
+def complain(message: str, status: int) -> int:
+    """One line on stderr; returns the exit status."""
+    print(f"vmcore: {'error: ' if status == 2 else ''}{message}", file=sys.stderr)
+    return status
+
+
+def entry() -> None:
+    """The console script: what goes wrong with the terminal or the pipe is quiet."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = complain("interrupted", 130)
+    except BrokenPipeError:
+        # The reader has gone; nothing more can be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 141
+    sys.exit(status)

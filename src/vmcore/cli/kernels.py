@@ -1,0 +1,49 @@
+"""List the kernels that can be compared: how each finds the page tables of a page, and what else it is made of."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Mapping
+
+import vmcore
+from vmcore.report.text import align
+
+COLUMNS = {"name": "kernel", "year": "year", "rmap": "reverse map", "i_mmap": "mappings of a file",
+           "reclaim": "reclaim", "merge": "VMAs merge by", "archs": "archs"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="show every field of these (default: a table of all)")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .options import kernels
+
+    chosen = {name: vmcore.KERNELS[name] for name in args.names or vmcore.KERNELS if kernels(name, None)}
+    fields = {name: {field.name: plain(getattr(kernel, field.name)) for field in dataclasses.fields(kernel)}
+              for name, kernel in chosen.items()}
+    if args.json:
+        print(json.dumps(fields, indent=2))
+    elif args.names:
+        for name, values in fields.items():
+            print("\n".join([name, *(f"  {key:18} {text(value)}" for key, value in values.items())]))
+    else:
+        present = [key for key in COLUMNS if all(key in values for values in fields.values())]
+        rows = [[COLUMNS[key] for key in present]]
+        rows += [[text(values[key]) for key in present] for values in fields.values()]
+        print("\n".join(align(rows, left=len(present))))
+    return 0
+
+
+def plain(value: object) -> object:
+    """As JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {item}" for key, item in value.items()) or "-"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

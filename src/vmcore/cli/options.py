@@ -1,0 +1,115 @@
+"""Arguments that several subcommands share, and what is done with them."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import warnings
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import vmcore
+from vmcore import scenario
+
+
+def add_scenario(parser: argparse.ArgumentParser) -> None:
+    """The scenario and its settings, the seed, the JSON."""
+    parser.add_argument("scenario", nargs="?", default=scenario.DEFAULT, metavar="SCENARIO",
+                        help="a built-in scenario or the path of a TOML file (default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+                        help="change a key of the scenario, such as sweeps=1, arch=x86_64, scale=0.1 or "
+                             "libraries.count=10; may be repeated")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--json", metavar="FILE", help="write all figures as one JSON object; - is stdout, "
+                                                       "and then there is no table")
+
+
+def seed(text: str) -> int:
+    """A seed: 64 bits."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 1 << 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give an integer from 0 to 2**64 - 1")
+    return value
+
+
+def positive(text: str) -> int:
+    """A count of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give an integer of 1 or more")
+    return int(text)
+
+
+def kernels(text: str, arch: str | None) -> list[str]:
+    """Names from ``A,B``: known, each once, and made for the scenario's architecture if one is given."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        kernel = vmcore.KERNELS.get(name)
+        if kernel is None:
+            near = get_close_matches(name, vmcore.KERNELS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise scenario.ScenarioError(f"unknown kernel {name!r}{hint} (there are: {', '.join(vmcore.KERNELS)})")
+        if arch is not None and arch not in kernel.archs:
+            raise scenario.ScenarioError(f"kernel {name!r} has no arch {arch!r}, only {', '.join(kernel.archs)}")
+        if names.count(name) > 1:
+            raise scenario.ScenarioError(f"kernel {name!r} is named twice")
+    return names
+
+
+def check_writable(*paths: str | None) -> None:
+    """Complain before the work, not after it, about a file that cannot be written."""
+    for path in paths:
+        if path in (None, "-"):
+            continue
+        folder = os.path.dirname(path) or "."
+        if not os.path.isdir(folder):
+            raise scenario.ScenarioError(f"cannot write {path}: there is no folder {folder}")
+        if os.path.isdir(path) or not os.access(path if os.path.exists(path) else folder, os.W_OK):
+            why = "it is a folder" if os.path.isdir(path) else "no right"
+            raise scenario.ScenarioError(f"cannot write {path}: {why}")
+
+
+def document(chosen: scenario.Scenario, number: int, results: dict[str, Any]) -> dict[str, Any]:
+    """The JSON object of DESIGN section 11."""
+    return {"vmcore": vmcore.__version__, "scenario": scenario.to_builtins(chosen), "seed": number, "kernels": results}
+
+
+def write_json(path: str, value: dict[str, Any]) -> None:
+    """To a file, or to stdout if it is "-"."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+    else:
+        Path(path).write_text(text, encoding="utf-8")
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; None if it is a file or a pipe, unless COLUMNS says otherwise."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def plain_warnings() -> None:
+    """Warnings (a machine that may not fit into the host) as one line on stderr."""
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"vmcore: warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = show
+
+
+def figures(names: dict[str, Any], chosen: scenario.Scenario) -> str:
+    """Everything that is printed about kernels that were run."""
+    from vmcore.report import text
+
+    parts = [f"{chosen.name}: {chosen.describe()}", "", text.compare_table(names, terminal_width()), ""]
+    for name, result in names.items():
+        if "levels" in result:
+            parts += [text.levels_table(name, result), ""]
+    for name, result in names.items():
+        parts += text.remarks(name, result)
+    return "\n".join(parts)

@@ -1,0 +1,43 @@
+"""Run a scenario on one kernel, in this process, and print where its time and its faults went."""
+
+import argparse
+import sys
+
+from vmcore import scenario
+from vmcore.report.progress import ProgressBar
+
+from . import complain, options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    options.add_scenario(parser)
+    parser.add_argument("--kernel", default="2.6.5-aa1", metavar="NAME", help="(default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    options.plain_warnings()
+    chosen = scenario.load(args.scenario, settings=args.settings)
+    [name] = options.kernels(args.kernel.replace(",", " "), chosen.arch)
+    options.check_writable(args.json)
+    bar = ProgressBar([name])
+    status = 0
+    try:
+        result = scenario.run(chosen, name, seed=args.seed,
+                              progress=lambda label, share: bar.update(name, label, share))
+        status = 0 if result["ok"] else 1
+    except scenario.Interrupted as interrupted:
+        result, status = interrupted.result, 130
+    finally:
+        bar.clear()
+    if args.json:
+        options.write_json(args.json, options.document(chosen, args.seed, {name: result}))
+    if args.json != "-":
+        from vmcore.report import text
+
+        print(options.figures({name: result}, chosen))
+        print()
+        print(text.phases_table(result))
+        sys.stdout.flush()
+    if status == 130:
+        complain(f"interrupted: the figures are those until then ({result['problems'][-1]})", status)
+    return status

@@ -1,0 +1,147 @@
+"""Each kernel of a comparison in a process of its own.
+
+A worker gets one JSON object on stdin and answers in lines of JSON on stdout: now and then
+``{"progress": [label, share]}``, and last ``{"result": ...}`` or ``{"error": message, "status": n}``.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import vmcore
+from vmcore import scenario
+from vmcore.report.progress import ProgressBar
+
+GRACE = 10.0    # seconds that workers have after Ctrl-C to hand in what they measured
+
+
+class Pool:
+    """Runs workers, so many at a time; collects results, errors, and whether Ctrl-C came."""
+
+    def __init__(self, chosen: scenario.Scenario, seed: int, bar: ProgressBar) -> None:
+        self.job = {"scenario": scenario.to_builtins(chosen), "seed": seed}
+        self.bar = bar
+        self.results: dict[str, Any] = {}
+        self.errors: dict[str, tuple[str, int]] = {}
+        self.interrupted = False
+        self._buffers: dict[str, bytes] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._selector = selectors.DefaultSelector()
+
+    def run(self, names: list[str], jobs: int) -> dict[str, Any]:
+        """All kernels; the results in their order. An error ends what has not begun."""
+        waiting = list(names)
+        deadline = None
+        try:
+            while self._running or (waiting and not self.interrupted and not self.errors):
+                try:
+                    while waiting and len(self._running) < jobs and not self.interrupted and not self.errors:
+                        self._start(waiting.pop(0))
+                    self._wait(None if deadline is None else max(deadline - monotonic(), 0))
+                except KeyboardInterrupt:
+                    if self.interrupted:
+                        break       # a second Ctrl-C: at once
+                    self.interrupted, deadline = True, monotonic() + GRACE
+                    for process in self._running.values():
+                        process.send_signal(signal.SIGINT)
+                if deadline is not None and monotonic() >= deadline:
+                    break
+        finally:
+            for process in self._running.values():
+                process.kill()
+                process.wait()
+            self._selector.close()
+        return {name: self.results[name] for name in names if name in self.results}
+
+    def _start(self, name: str) -> None:
+        # The worker imports the vmcore that this process runs, from wherever it came.
+        path = [str(Path(vmcore.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from vmcore.cli.workers import main; main()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)})
+        self._running[name], self._buffers[name] = process, b""
+        self._selector.register(process.stdout, selectors.EVENT_READ, name)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps({**self.job, "kernel": name}).encode())
+            process.stdin.close()
+
+    def _wait(self, timeout: float | None) -> None:
+        """Read what workers have to say."""
+        for key, _ in self._selector.select(timeout):
+            name = key.data
+            data = os.read(key.fd, 1 << 20)
+            *lines, self._buffers[name] = (self._buffers[name] + data).split(b"\n")
+            for line in lines:
+                self._message(name, json.loads(line))
+            if not data:
+                self._end(name)
+
+    def _message(self, name: str, message: dict[str, Any]) -> None:
+        if "progress" in message:
+            self.bar.update(name, *message["progress"])
+        elif "result" in message:
+            self.results[name] = message["result"]
+        elif "error" in message:
+            self.errors[name] = (message["error"], message["status"])
+
+    def _end(self, name: str) -> None:
+        process = self._running.pop(name)
+        self._selector.unregister(process.stdout)
+        process.stdout.close()
+        status = process.wait()
+        self.bar.finish(name)
+        if name not in self.results and name not in self.errors and not self.interrupted:
+            how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+            self.errors[name] = (f"its process {how} and gave no result", 1)
+
+
+# ---- the worker's side
+
+
+def main() -> None:
+    """Run the one kernel that stdin asks for."""
+    from . import options
+
+    def interrupt(*_: object) -> None:
+        # Once: the terminal sends Ctrl-C to the whole group, and the parent passes it on as well.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)       # whatever else is printed goes to stderr
+    options.plain_warnings()
+    last = 0.0
+
+    def send(**message: Any) -> None:
+        out.write(json.dumps(message, allow_nan=False) + "\n")
+        out.flush()
+
+    def progress(label: str, share: float) -> None:
+        nonlocal last
+        if monotonic() - last >= 0.1:
+            last = monotonic()
+            send(progress=[label, share])
+
+    try:
+        job = json.load(sys.stdin)
+        chosen = scenario.from_builtins(job["scenario"])
+        send(result=scenario.run(chosen, job["kernel"], seed=job["seed"], progress=progress))
+    except scenario.Interrupted as interrupted:
+        send(result=interrupted.result)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (scenario.Refused, scenario.ScenarioError) as error:
+        send(error=str(error), status=2)
+    except MemoryError as error:
+        send(error=f"the host has not enough memory: {error}", status=1)
+    except BrokenPipeError:
+        # The parent has gone, and nobody waits for the rest.
+        os._exit(1)

@@ -1,0 +1,111 @@
+"""The figures that kernels are compared by, each from one kernel's object of the JSON."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Result = dict[str, Any]
+
+
+class Figure(NamedTuple):
+    """One column of the table."""
+
+    group: str
+    heading: str
+    kind: str                               # bytes, count, ratio, seconds: how it is written
+    value: Callable[[Result], float | None]
+    low: Callable[[Result], float | None] = lambda result: None     # of `value`, what lies in low memory
+
+
+def held(*consumers: str) -> dict[str, Callable[[Result], float]]:
+    """Bytes of ledger lines, and those of them in low memory."""
+    def total(field: str) -> Callable[[Result], float]:
+        return lambda result: sum(result["ledger"].get(name, {}).get(field, 0) for name in consumers)
+
+    return {"value": total("bytes"), "low": total("low_bytes")}
+
+
+def has_high_memory(result: Result) -> bool:
+    return bool(result["meminfo"].get("HighTotal"))
+
+
+def low_memory(result: Result) -> float | None:
+    """Low memory that the kernel itself holds: every line of the ledger but the page cache."""
+    if not has_high_memory(result):
+        return None
+    return sum(line["low_bytes"] for name, line in result["ledger"].items() if name != "page_cache")
+
+
+def reclaimed(result: Result) -> int:
+    """Pages that reclaim freed."""
+    return sum(value for name, value in result["vmstat"].items() if name.startswith("pgsteal_"))
+
+
+def per_reclaimed(counter: str) -> Callable[[Result], float | None]:
+    return lambda result: result["vmstat"][counter] / reclaimed(result) if reclaimed(result) else None
+
+
+def stat(counter: str) -> Callable[[Result], float]:
+    return lambda result: result["vmstat"][counter]
+
+
+def phase_seconds(name: str) -> Callable[[Result], float | None]:
+    """Host seconds of the phases whose name ends so; None if there are none."""
+    def value(result: Result) -> float | None:
+        found = [phase["seconds"] for phase in result["phases"] if phase["name"].endswith(name)]
+        return sum(found) if found else None
+
+    return value
+
+
+FIGURES = (
+    Figure("bytes held", "mem_map", "bytes", **held("mem_map")),
+    Figure("bytes held", "tables", "bytes", **held("page_tables", "upper_tables")),
+    Figure("bytes held", "pte_chains", "bytes", **held("pte_chain")),
+    Figure("bytes held", "VMAs", "bytes", **held("vma")),
+    Figure("bytes held", "anon_vmas", "bytes", **held("anon_vma")),
+    Figure("bytes held", "low memory", "bytes", low_memory),
+    Figure("per page reclaimed", "PTEs", "ratio", per_reclaimed("rmap_ptes_examined")),
+    Figure("per page reclaimed", "VMAs", "ratio", per_reclaimed("rmap_vmas_visited")),
+    Figure("per page reclaimed", "mms", "ratio", per_reclaimed("rmap_mms_visited")),
+    Figure("faults", "minor", "count", lambda r: r["vmstat"]["pgfault"] - r["vmstat"]["pgmajfault"]),
+    Figure("faults", "major", "count", stat("pgmajfault")),
+    Figure("pages swapped", "in", "count", stat("pswpin")),
+    Figure("pages swapped", "out", "count", stat("pswpout")),
+    Figure("host seconds", "fork", "seconds", phase_seconds("fork")),
+    Figure("host seconds", "exit", "seconds", phase_seconds("exit")),
+    Figure("host seconds", "all", "seconds", lambda r: r["seconds"]),
+    Figure("touches", "per s", "count", lambda r: r["touches"] / r["seconds"] if r["seconds"] else None),
+)
+
+
+def short(value: float, step: int, units: str) -> str:
+    """Three digits or four and a unit: 192M, 1.25G, 980."""
+    unit = 0
+    while value >= 9999.5 or (unit and value >= 999.5):
+        value /= step
+        unit += 1
+        if unit == len(units) - 1:
+            break
+    if unit == 0 and value == int(value):
+        return str(int(value))
+    return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}{units[unit].strip()}"
+
+
+def write(kind: str, value: float | None) -> str:
+    """A value as a table shows it; "-" if there is none."""
+    if value is None:
+        return "-"
+    if kind == "bytes":
+        return short(value, 1024, " KMGT")
+    if kind == "count":
+        return short(value, 1000, " kMGT")
+    return f"{value:.2f}" if value < 1000 else f"{value:.0f}"
+
+
+def cell(figure: Figure, result: Result) -> str:
+    """A figure of a kernel; bytes that lie partly in high memory as all/low."""
+    value, low = figure.value(result), figure.low(result)
+    text = write(figure.kind, value)
+    if low is not None and low != value and has_high_memory(result):
+        text += "/" + write(figure.kind, low)
+    return text

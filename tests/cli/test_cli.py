@@ -1,0 +1,249 @@
+"""The command as a user runs it: a process, its output, its exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import vmcore
+
+TINY = ["--set", "scale=0.01", "--set", "tasks=5", "--set", "sweeps=1"]
+TINY_TREE = ["--set", "levels=4", "--set", "size=8M", "--set", "ram=64M"]
+LEDGER = {"mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm", "mm",
+          "stack", "slab_other", "page_cache"}
+
+
+def vm(*args, **options):
+    """Run ``python -m vmcore``; text in and out."""
+    environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"} | options.pop("env", {})
+    return subprocess.run([sys.executable, "-m", "vmcore", *args], capture_output=True, text=True, timeout=300,
+                          env=environment, check=False, **options)
+
+
+# ---- what is asked before anything runs
+
+
+def test_version():
+    done = vm("--version")
+    assert (done.returncode, done.stdout) == (0, f"vmcore {vmcore.__version__}\n")
+
+
+@pytest.mark.parametrize("command", [[], ["compare"], ["run"], ["kernels"], ["scenarios"], ["scenarios", "copy"]])
+def test_help(command):
+    done = vm(*command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: vmcore")
+    assert done.stderr == ""
+
+
+def test_console_script():
+    script = os.path.join(os.path.dirname(sys.executable), "vmcore")
+    if not os.path.exists(script):
+        pytest.skip("vmcore is not installed beside this Python")
+    done = subprocess.run([script, "kernels"], capture_output=True, text=True, check=True)
+    assert "2.6.5-aa1" in done.stdout
+
+
+@pytest.mark.parametrize(("args", "message"), [
+    ([], "COMMAND"),
+    (["destroy"], "invalid choice"),
+    (["compare", "nothing"], "neither built in"),
+    (["compare", "--kernels", "2.6.5,2.6.5-aal"], "did you mean '2.6.5-aa1'"),
+    (["compare", "--kernels", ""], "unknown kernel ''"),
+    (["compare", "--kernels", "2.6.5,2.6.5"], "named twice"),
+    (["compare", "--set", "sweepz=1"], "unknown key 'sweepz'"),
+    (["compare", "--set", "ram=64"], "ram"),
+    (["compare", "--set", "tunables.swappines=1"], "swappines"),
+    (["compare", "--set", "tasks=-1"], "tasks = -1"),
+    (["compare", "--set", "scale"], "key=value"),
+    (["compare", "--seed", "-1"], "is no seed"),
+    (["compare", "--seed", "one"], "is no seed"),
+    (["compare", "--seed", str(1 << 64)], "is no seed"),
+    (["compare", "--jobs", "0"], "1 or more"),
+    (["compare", "--json", "/no/such/folder/x.json"], "no folder"),
+    (["compare", "--json", "."], "it is a folder"),
+    (["compare", "--report", "/no/such/folder/x.html"], "no folder"),
+    (["run", "--kernel", "3.0"], "unknown kernel '3.0'"),
+    (["run", "--set", "tunables.swappines=1"], "swappines"),
+    (["kernels", "nothing"], "unknown kernel 'nothing'"),
+    (["scenarios", "show", "nothing"], "no built-in scenario 'nothing'"),
+])
+def test_what_makes_no_sense_is_said_on_stderr_with_status_2(args, message):
+    done = vm(*args)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_truncated_file(tmp_path):
+    path = tmp_path / "cut.toml"
+    path.write_text(vm("scenarios", "show", "forktree").stdout[:-25])
+    done = vm("compare", str(path))
+    assert done.returncode == 2
+    assert f"{path}: not valid TOML" in done.stderr
+
+
+# ---- kernels, scenarios
+
+
+def test_kernels():
+    done = vm("kernels")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == list(vmcore.KERNELS)
+    assert set(json.loads(vm("kernels", "--json").stdout)) == set(vmcore.KERNELS)
+    assert "pte_chain" in vm("kernels", "2.6.5").stdout
+
+
+def test_scenarios(tmp_path):
+    assert [line.split()[0] for line in vm("scenarios").stdout.splitlines()] == ["hundred-tasks", "forktree"]
+    copied = vm("scenarios", "copy", "forktree", cwd=tmp_path)
+    assert copied.returncode == 0
+    assert (tmp_path / "forktree.toml").read_text() == vm("scenarios", "show", "forktree").stdout
+    again = vm("scenarios", "copy", "forktree", cwd=tmp_path)
+    assert (again.returncode, "there already" in again.stderr) == (2, True)
+    assert vm("scenarios", "copy", "forktree", "--force", cwd=tmp_path).returncode == 0
+    edited = (tmp_path / "forktree.toml").read_text().replace('"512M"', '"4M"').replace('"1G"', '"64M"')
+    (tmp_path / "forktree.toml").write_text(edited.replace("levels = 10", "levels = 2"))
+    done = vm("run", "forktree.toml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# ---- the main job, small
+
+
+@pytest.fixture(scope="module")
+def compared():
+    """The JSON of a small comparison on both kernels."""
+    done = vm("compare", *TINY, "--json", "-", "--seed", "3")
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return json.loads(done.stdout)
+
+
+def test_json_has_what_design_promises(compared):
+    assert {"vmcore", "scenario", "seed", "kernels"} <= set(compared)
+    assert compared["vmcore"] == vmcore.__version__
+    assert compared["seed"] == 3
+    assert compared["scenario"]["tasks"] == 5
+    assert list(compared["kernels"]) == ["2.6.5", "2.6.5-aa1"]
+    for kernel in compared["kernels"].values():
+        assert kernel["ok"] is True
+        assert kernel["problems"] == []
+        assert set(kernel["ledger"]) >= LEDGER
+        assert all(set(line) >= {"bytes", "low_bytes", "peak_bytes"} for line in kernel["ledger"].values())
+        assert all(line["low_bytes"] <= line["bytes"] <= line["peak_bytes"] for line in kernel["ledger"].values())
+        assert isinstance(kernel["slabinfo"], list)
+        assert "total" in kernel["simulated_seconds"]
+        assert 0 <= kernel["seconds_outside_engine"] <= kernel["seconds"]
+
+
+def test_figures_agree_with_each_other(compared):
+    pages = compared["scenario"]["anon"] // 5 // 4096 * 5
+    for kernel in compared["kernels"].values():
+        tasks, stat = kernel["tasks"], kernel["vmstat"]
+        assert tasks["killed"] == 0
+        assert tasks["anon_rss"] + tasks["anon_swapped"] == tasks["anon_written"] == pages
+        assert kernel["touches"] == stat["touches"] == sum(phase["touches"] for phase in kernel["phases"])
+        assert stat["pswpout"] >= tasks["anon_swapped"] > 0
+        assert stat["pgfault"] >= stat["pgmajfault"]
+        assert kernel["swap_used_min"] > 0
+        assert kernel["host_peak_bytes"] > kernel["host_import_bytes"] > 0
+
+
+def test_only_the_design_differs(compared):
+    chain, anon = compared["kernels"].values()
+    assert chain["ledger"]["pte_chain"]["bytes"] > 0
+    assert chain["ledger"]["anon_vma"]["bytes"] == 0
+    assert anon["ledger"]["pte_chain"]["bytes"] == 0
+    assert anon["ledger"]["anon_vma"]["bytes"] > 0
+    assert chain["touches"] == anon["touches"]
+
+
+def test_same_seed_same_counters(compared):
+    again = vm("compare", *TINY, "--json", "-", "--seed", "3", "--jobs", "2")
+    for name, kernel in json.loads(again.stdout)["kernels"].items():
+        for part in ("vmstat", "meminfo", "slabinfo", "ledger", "tasks", "touches", "swap_used_min"):
+            assert kernel[part] == compared["kernels"][name][part], (name, part)
+
+
+def test_table_file_and_report(tmp_path):
+    done = vm("compare", *TINY, "--kernels", "2.6.5-aa1", "--json", "out.json", "--report", "out.html", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert any(line.startswith("2.6.5-aa1") for line in done.stdout.splitlines())
+    assert "\r" not in done.stdout
+    assert json.loads((tmp_path / "out.json").read_text())["kernels"]["2.6.5-aa1"]["ok"]
+    assert "<svg" in (tmp_path / "out.html").read_text()
+
+
+def test_narrow_terminals_get_a_column_for_each_kernel():
+    wide, narrow = (vm("run", *TINY, "--set", "sweeps=0", env={"COLUMNS": n}) for n in ("200", "80"))
+    assert any(line.split()[:1] == ["kernel"] for line in wide.stdout.splitlines())
+    assert any(line.split() == ["2.6.5-aa1"] for line in narrow.stdout.splitlines())
+
+
+@pytest.mark.parametrize("order", ["task-by-task", "random"])
+def test_orders_and_arch(order):
+    done = vm("compare", *TINY, "--set", f"order={order}", "--set", "arch=x86_64", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert all(kernel["ok"] for kernel in json.loads(done.stdout)["kernels"].values())
+
+
+def test_forktree_level_by_level():
+    done = vm("compare", "forktree", *TINY_TREE, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    chain, anon = json.loads(done.stdout)["kernels"].values()
+    pages = 2048
+    assert [v["pte_chain_bytes"] for v in chain["levels"]] == [0] + [pages * 128] * 4
+    assert [v["pte_chain_bytes"] for v in anon["levels"]] == [0] * 5
+    for kernel in (chain, anon):
+        assert [v["processes"] for v in kernel["levels"]] == [1, 2, 4, 8, 16]
+        assert [v["page_table_bytes"] for v in kernel["levels"]] == [2 * 4096 << k for k in range(5)]
+        assert kernel["stopped_at"] is None
+
+
+def test_forktree_says_where_it_ends():
+    done = vm("run", "forktree", "--set", "ram=64M", "--set", "size=32M", "--set", "levels=14", "--kernel", "2.6.5")
+    assert done.returncode == 0, done.stderr
+    assert "ended at level" in done.stdout
+
+
+def test_killed_tasks_are_not_ok():
+    done = vm("run", *TINY, "--set", "swap=1M", "--json", "-")
+    assert done.returncode == 1
+    [kernel] = json.loads(done.stdout)["kernels"].values()
+    assert kernel["ok"] is False
+    assert kernel["tasks"]["killed"] > 0
+    assert "OOM" in " ".join(kernel["problems"])
+
+
+# ---- Ctrl-C, pipes
+
+
+@pytest.mark.parametrize("command", [["compare", "--kernels", "2.6.5-aa1"], ["compare", "--jobs", "2"], ["run"]])
+def test_ctrl_c_says_what_is_done(command):
+    settings = ["--set", "scale=0.05", "--set", "sweeps=100000", "--json", "-"]
+    process = subprocess.Popen([sys.executable, "-m", "vmcore", *command, *settings], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(4)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    kernels = json.loads(out)["kernels"]
+    assert kernels
+    assert all(kernel["interrupted"] and not kernel["ok"] for kernel in kernels.values())
+    assert time.monotonic() - begin < 20
+
+
+def test_broken_pipe_is_quiet():
+    command = f"'{sys.executable}' -m vmcore scenarios show hundred-tasks | true"
+    done = subprocess.run(["bash", "-c", f"for i in 1 2 3; do {command}; done"], capture_output=True, text=True,
+                          check=False)
+    assert done.stderr == ""

@@ -1,0 +1,48 @@
+"""Fixtures of all tests, and how long hypothesis may search.
+
+HYPOTHESIS_PROFILE=deep (or `pytest --hypothesis-profile=deep`) searches for a night instead of for seconds.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import vmcore
+
+KERNELS = ("2.6.5", "2.6.5-aa1")
+
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("default", max_examples=30, stateful_step_count=40, **_common)
+settings.register_profile("deep", max_examples=3000, stateful_step_count=120, **_common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request: pytest.FixtureRequest) -> str:
+    """The name of each kernel in turn."""
+    return request.param
+
+
+@pytest.fixture
+def boot(kernel: str) -> Iterator[Callable[..., vmcore.Machine]]:
+    """boot(**options): a small machine of the kernel at hand. Every machine must pass check() when the test ends."""
+    machines: list[vmcore.Machine] = []
+
+    def make(**options: object) -> vmcore.Machine:
+        options = {"ram": "16M", "swap": "16M", "kernel": kernel, "overcommit_memory": 1} | options
+        machine = vmcore.Machine(**options)
+        machines.append(machine)
+        return machine
+
+    yield make
+    for machine in machines:
+        machine.check(walk=64)
+
+
+@pytest.fixture
+def machine(boot: Callable[..., vmcore.Machine]) -> vmcore.Machine:
+    """A machine of 16 MiB with as much swap."""
+    return boot()

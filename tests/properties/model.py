@@ -1,0 +1,253 @@
+"""What user space may see, in plain Python: the twin of a machine that knows no page tables, no frames and no swap.
+
+A page of an address space is a line of a dict: its protection, whether it is shared, and what lies behind it. What a task has written
+to private memory stands in `Space.private`; all else is read from the object behind the page, or is 0. Copy-on-write,
+swap and reclaim are invisible here, which is the point: whatever the machine does, it must look like this.
+"""
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+PAGE = 4096
+READ, WRITE, EXEC = 1, 2, 4
+MAPERR, ACCERR = 1, 2
+
+
+@dataclass(eq=False)
+class Object:
+    """A file, or the memory behind MAP_SHARED | MAP_ANONYMOUS: contents by page, and a length in pages."""
+
+    name: str
+    pages: int
+    content: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def anonymous(self) -> bool:
+        return not self.name
+
+
+class Page(NamedTuple):
+    """One page of an address space."""
+
+    prot: int
+    shared: bool
+    object: Object | None       # None: private anonymous memory
+    index: int                  # page of the object
+
+
+@dataclass(eq=False)
+class Space:
+    """An address space by page number."""
+
+    pages: dict[int, Page] = field(default_factory=dict)
+    private: dict[int, int] = field(default_factory=dict)       # pages of its own, and what they hold
+    locked: set[int] = field(default_factory=set)
+    brk: int = 0
+    start_brk: int = 0
+
+    def copy(self) -> Space:
+        """The address space of a child: the same contents from now on, no locks."""
+        return Space(dict(self.pages), dict(self.private), set(), self.brk, self.start_brk)
+
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """(first, last + 1) of each run of mapped pages."""
+        run: list[int] = []
+        for page in sorted(self.pages):
+            if run and page != run[-1] + 1:
+                yield run[0], run[-1] + 1
+                run = []
+            run.append(page)
+        if run:
+            yield run[0], run[-1] + 1
+
+    def span(self, page: int, pages: int) -> Iterator[int]:
+        """Pages of [page, page + pages) up to the first hole."""
+        for at in range(page, page + pages):
+            if at not in self.pages:
+                return
+            yield at
+
+
+class Outcome(NamedTuple):
+    """What a call did: kind is ok, errno, segv or bus."""
+
+    kind: str
+    value: object = None
+    address: int = 0
+    index: int = 0
+
+
+OK = Outcome("ok")
+
+
+def failed(number: int) -> Outcome:
+    return Outcome("errno", number)
+
+
+class Model:
+    """All address spaces and objects. A method that takes a space does what the call of the same name does to it."""
+
+    def __init__(self) -> None:
+        self.spaces: dict[int, Space] = {}
+        self.objects: dict[int, Object] = {}
+        self._next = 0
+
+    # ---- tasks and files
+
+    def spawn(self, start_brk: int) -> int:
+        self._next += 1
+        self.spaces[self._next] = Space(brk=start_brk, start_brk=start_brk)
+        return self._next
+
+    def fork(self, task: int) -> int:
+        self._next += 1
+        self.spaces[self._next] = self.spaces[task].copy()
+        return self._next
+
+    def exit(self, task: int) -> None:
+        del self.spaces[task]
+
+    def open(self, name: str, pages: int) -> int:
+        self._next += 1
+        self.objects[self._next] = Object(name, pages)
+        return self._next
+
+    def truncate(self, number: int, pages: int) -> None:
+        """Private copies beyond the new end go too."""
+        obj = self.objects[number]
+        obj.pages = pages
+        for index in [i for i in obj.content if i >= pages]:
+            del obj.content[index]
+        for space in self.spaces.values():
+            for at in list(space.private):
+                page = space.pages[at]
+                if page.object is obj and page.index >= pages:
+                    del space.private[at]
+
+    # ---- mappings
+
+    def map(self, space: Space, page: int, pages: int, prot: int, shared: bool, obj: Object | None, index: int) -> None:
+        self.unmap(space, page, pages)
+        if shared and obj is None:
+            obj = Object("", pages)
+        for i in range(pages):
+            space.pages[page + i] = Page(prot, shared, obj, index + i)
+
+    def unmap(self, space: Space, page: int, pages: int) -> None:
+        for at in range(page, page + pages):
+            space.pages.pop(at, None)
+            space.private.pop(at, None)
+            space.locked.discard(at)
+
+    def mprotect(self, space: Space, page: int, pages: int, prot: int) -> Outcome:
+        """What lies before a hole is changed."""
+        done = list(space.span(page, pages))
+        for at in done:
+            space.pages[at] = space.pages[at]._replace(prot=prot)
+        return OK if len(done) == pages else failed(errno.ENOMEM)
+
+    def may_mlock(self, space: Space, page: int, pages: int) -> bool:
+        """Every page up to the first hole can be faulted in."""
+        return all(self.reason(space, at, write=False) is None for at in space.span(page, pages))
+
+    def mlock(self, space: Space, page: int, pages: int) -> Outcome:
+        done = list(space.span(page, pages))
+        for at in done:
+            if at not in space.locked:
+                space.locked.add(at)
+                self.touch(space, at * PAGE, bool(space.pages[at].prot & WRITE))
+        return OK if len(done) == pages else failed(errno.ENOMEM)
+
+    def munlock(self, space: Space, page: int, pages: int) -> Outcome:
+        done = list(space.span(page, pages))
+        space.locked.difference_update(done)
+        return OK if len(done) == pages else failed(errno.ENOMEM)
+
+    def set_brk(self, space: Space, brk: int) -> int:
+        """The new brk; the old one if a mapping is in the way."""
+        old = -(-space.brk // PAGE)
+        new = -(-brk // PAGE)
+        if new > old and any(page in space.pages for page in range(old, new + 1)):
+            return space.brk
+        if new < old:
+            self.unmap(space, new, old - new)
+        elif new > old:
+            self.map(space, old, new - old, READ | WRITE | EXEC, False, None, 0)
+        space.brk = brk
+        return brk
+
+    # ---- accesses
+
+    def reason(self, space: Space, at: int, write: bool) -> Outcome | None:
+        """Why an access to page `at` fails, None if it does not."""
+        page = space.pages.get(at)
+        if page is None:
+            return Outcome("segv", MAPERR)
+        if not page.prot & (WRITE if write else READ | EXEC):
+            return Outcome("segv", ACCERR)
+        if page.object is not None and at not in space.private and page.index >= page.object.pages:
+            return Outcome("bus")
+        return None
+
+    def read(self, space: Space, address: int) -> Outcome:
+        why = self.reason(space, address // PAGE, write=False)
+        if why is not None:
+            return why._replace(address=address)
+        return Outcome("ok", self.content(space, address // PAGE))
+
+    def content(self, space: Space, at: int) -> int:
+        page = space.pages[at]
+        if at in space.private:
+            return space.private[at]
+        return page.object.content.get(page.index, 0) if page.object is not None else 0
+
+    def write(self, space: Space, address: int, token: int) -> Outcome:
+        at = address // PAGE
+        why = self.reason(space, at, write=True)
+        if why is not None:
+            return why._replace(address=address)
+        page = space.pages[at]
+        if page.shared:
+            page.object.content[page.index] = token
+        else:
+            space.private[at] = token
+        return OK
+
+    def touch(self, space: Space, address: int, write: bool) -> Outcome:
+        """A write that changes nothing, but makes a private page the space's own."""
+        at = address // PAGE
+        why = self.reason(space, at, write)
+        if why is not None:
+            return why._replace(address=address)
+        if write and not space.pages[at].shared:
+            space.private.setdefault(at, self.content(space, at))
+        return OK
+
+    def touch_all(self, space: Space, accesses: list[tuple[int, bool]]) -> Outcome:
+        """A batch: what came before a failing access has happened."""
+        for i, (address, write) in enumerate(accesses):
+            result = self.touch(space, address, write)
+            if result is not OK:
+                return result._replace(index=i)
+        return OK
+
+    # ---- what there is
+
+    def needed(self) -> int:
+        """Pages that must be in memory or swap, at most."""
+        shared = {id(p.object): p.object for s in self.spaces.values() for p in s.pages.values() if p.object is not None}
+        shared.update((id(o), o) for o in self.objects.values())
+        return (sum(len(s.private) for s in self.spaces.values()) + sum(o.pages for o in shared.values()))
+
+    def maps(self, space: Space) -> dict[int, tuple[str, str, int | None]]:
+        """By page: permissions, name of the file, offset in it (None for anonymous memory)."""
+        out = {}
+        for at, page in space.pages.items():
+            perms = "".join(c if page.prot & bit else "-" for c, bit in (("r", READ), ("w", WRITE), ("x", EXEC)))
+            named = page.object is not None and not page.object.anonymous
+            out[at] = (perms + ("s" if page.shared else "p"), page.object.name if named else "",
+                       page.index * PAGE if named else None)
+        return out
