@@ -5,17 +5,22 @@ HYPOTHESIS_PROFILE=deep (or `pytest --hypothesis-profile=deep`) searches for a n
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import vmcore
 
-KERNELS = ("2.6.5", "2.6.5-aa1")
+# tests share modules: `from tests.properties.box import Box`, however pytest was started
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+KERNELS = tuple(vmcore.KERNELS)
 
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-settings.register_profile("default", max_examples=30, stateful_step_count=40, **_common)
+settings.register_profile("default", max_examples=60, stateful_step_count=50, **_common)
 settings.register_profile("deep", max_examples=3000, stateful_step_count=120, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

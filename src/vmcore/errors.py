@@ -1,4 +1,5 @@
-"""What vmcore raises beside OSError (a system call that fails), ValueError and TypeError (arguments that make no sense)."""
+"""What vmcore raises beside OSError (a failed system call), ValueError and TypeError (senseless arguments)."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ _SEGV_CODES = {1: "no mapping there", 2: "the mapping does not allow it"}
 class SegmentationFault(Exception):
     """A touch outside a mapping, or against its protection. The task lives on, as if it had a handler.
 
-    code is that of Linux: 1 (SEGV_MAPERR) no mapping, 2 (SEGV_ACCERR) protection. index is the place in the batch; what came
-    before it has happened.
+    code is that of Linux: 1 (SEGV_MAPERR) no mapping, 2 (SEGV_ACCERR) protection. index is the place in the batch;
+    what came before it has happened.
     """
 
     def __init__(self, task: Task, address: int, code: int, index: int = 0) -> None:
@@ -44,7 +45,8 @@ class BusError(Exception):
 
 
 class TaskKilled(Exception):
-    """The task that made the call is dead: the OOM killer chose it ("oom"), or a fault of its own found no memory ("fault").
+    """The task that made the call is dead: the OOM killer chose it ("oom"), or a fault of its own found no memory
+    ("fault").
 
     index is the place in the batch of touches, None in other calls.
     """
@@ -61,7 +63,7 @@ class TaskKilled(Exception):
 
 
 class KernelBug(Exception):
-    """A broken invariant: where the kernel has BUG_ON, or what check() found. objects are the numbers of what it concerns."""
+    """A broken invariant: where the kernel has BUG_ON, or what check() found. objects: numbers of what it concerns."""
 
     def __init__(self, name: str, objects: tuple[int, ...] = ()) -> None:
         super().__init__(name, objects)

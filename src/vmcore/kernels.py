@@ -1,9 +1,11 @@
 """The presets: which designs each kernel used, and its rules as data.
 
-A Kernel names one design of each kind (reverse map, index over a file's mappings, reclaim, merging of VMAs); adding a design is its file in
-_fast and its line in RMAP, I_MMAP or RECLAIM here. rules() adds up what kernel, architecture and designs say into the kernel_rules
-record that the engine reads. Sources: sections of the fact sheet linux-2004; [M] marks what it has from memory.
+A Kernel names one design of each kind (reverse map, index over a file's mappings, reclaim, merging of VMAs); adding a
+design is its file in _fast and its line in RMAP, I_MMAP or RECLAIM here. rules() adds up what kernel, architecture
+and designs say into the kernel_rules record that the engine reads. Sources: sections of the fact sheet linux-2004;
+[M] marks what it has from memory.
 """
+
 from __future__ import annotations
 
 import difflib
@@ -21,80 +23,92 @@ __all__ = ["ARCHS", "I_MMAP", "KERNELS", "MERGE", "RECLAIM", "RMAP", "Arch", "Ke
 
 # ---------------------------------------------------------------- designs
 
+
 @dataclass(frozen=True)
 class Rmap:
     """A reverse-mapping design: _fast/rmap/NAME.pyx. What it adds to records, and the rules that it brings along."""
 
-    page_bytes: int | None          # in struct page, beside the common fields; None: one pte_addr_t (1.1)
-    vma_words: int                  # words in vm_area_struct (1.6)
-    object_words: int               # words of its object, 0 if it has none (1.6)
+    page_bytes: int | None  # in struct page, beside the common fields; None: one pte_addr_t (1.1)
+    vma_words: int  # words in vm_area_struct (1.6)
+    object_words: int  # words of its object, 0 if it has none (1.6)
     rules: Mapping[str, int]
-    finds_pages: bool = True        # reclaim can ask it for the ptes of a page
+    finds_pages: bool = True  # reclaim can ask it for the ptes of a page
 
 
 RMAP: Mapping[str, Rmap] = {
-    "pte_chain": Rmap(None, 0, 0, {"rmap_nodes": 1}),                                               # 2.2
+    "pte_chain": Rmap(None, 0, 0, {"rmap_nodes": 1}),  # 2.2
     # mapping and linear index of anonymous pages; a merge must keep both findable (2.5, 6.2)
     "anon_vma": Rmap(4, 3, 3, {"page_anon": 1, "anon_pgoff": 1, "merge_anon_pgoff": 1, "merge_anon_vma": 1}),
 }
-I_MMAP: tuple[str, ...] = ("list",)                 # _fast/i_mmap/NAME.pyx
-RECLAIM: Mapping[str, bool] = {"v2_6": True}        # _fast/reclaim/NAME.pyx; True: it needs an rmap that finds pages
-MERGE: Mapping[str, Mapping[str, int]] = {          # 6.2
-    "flags": {"merge_mprotect": 1},                             # 2.6.5: anonymous VMAs by flags alone, mprotect merges
-    "pgoff": {"merge_anon_pgoff": 1, "merge_anon_vma": 1},      # -aa1: contiguous pgoff, same anon_vma; not in mprotect
+I_MMAP: tuple[str, ...] = ("list",)  # _fast/i_mmap/NAME.pyx
+RECLAIM: Mapping[str, bool] = {"v2_6": True}  # _fast/reclaim/NAME.pyx; True: it needs an rmap that finds pages
+MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
+    "flags": {"merge_mprotect": 1},  # 2.6.5: anonymous VMAs by flags alone, mprotect merges
+    "pgoff": {"merge_anon_pgoff": 1, "merge_anon_vma": 1},  # -aa1: contiguous pgoff, same anon_vma; not in mprotect
 }
 
 
 # ---------------------------------------------------------------- architectures
 
+
 @dataclass(frozen=True)
 class Arch:
     """What an architecture fixes for the kernels of 2004."""
 
-    number: int                 # machine_t.arch
-    word: int                   # bytes of a word
-    max_ram: int                # bytes that the kernel can address
-    l1_lines: tuple[int, ...]   # L1_CACHE_BYTES by CPU configuration (1.7); the first is the default
+    number: int  # machine_t.arch
+    word: int  # bytes of a word
+    max_ram: int  # bytes that the kernel can address
+    l1_lines: tuple[int, ...]  # L1_CACHE_BYTES by CPU configuration (1.7); the first is the default
     rules: Mapping[str, int]
 
 
 _I386 = {
     "word_size": 4,
-    "page_offset": 0xC0000000,          # 3:1 split (1.4)
-    "task_size": 0xC0000000,            # = PAGE_OFFSET (1.4)
-    "unmapped_base": 0x40000000,        # TASK_SIZE / 3, page aligned (1.4)
-    "stack_top": 0xC0000000,            # = TASK_SIZE (1.4)
-    "lowmem_pages": 229376,             # 896 MiB: 1 GiB less 128 MiB for vmalloc, fixmap, kmap (1.4)
-    "nr_zones": 3,                      # DMA, NORMAL, HIGHMEM (1.4)
-    "mm_size": 500,                     # raw mm_struct (1.6 [M]: about 500)
-    "task_size_bytes": 1600,            # task_struct with its FPU state [M]
+    "page_offset": 0xC0000000,  # 3:1 split (1.4)
+    "task_size": 0xC0000000,  # = PAGE_OFFSET (1.4)
+    "unmapped_base": 0x40000000,  # TASK_SIZE / 3, page aligned (1.4)
+    "stack_top": 0xC0000000,  # = TASK_SIZE (1.4)
+    "lowmem_pages": 229376,  # 896 MiB: 1 GiB less 128 MiB for vmalloc, fixmap, kmap (1.4)
+    "nr_zones": 3,  # DMA, NORMAL, HIGHMEM (1.4)
+    "mm_size": 500,  # raw mm_struct (1.6 [M]: about 500)
+    "task_size_bytes": 1600,  # task_struct with its FPU state [M]
 }
 
 ARCHS: Mapping[str, Arch] = {
     "i386": Arch(
-        records.ARCH_I386, 4, 4 << 30, (128, 64, 32, 16),
-        _I386 | {"levels": 2, "pt_shift": 10, "swap_offset_bits": 24},          # PTRS_PER_PTE 1024 (12.3); 24 bits (8.1)
+        records.ARCH_I386,
+        4,
+        4 << 30,
+        (128, 64, 32, 16),
+        _I386 | {"levels": 2, "pt_shift": 10, "swap_offset_bits": 24},  # PTRS_PER_PTE 1024 (12.3); 24 bits (8.1)
     ),
     "i386-pae": Arch(
-        records.ARCH_I386_PAE, 4, 64 << 30, (128, 64, 32, 16),
-        # 512 entries (12.3); the pgd is a 32-byte object (1.5); a swap entry has the high word of the pte: 32 - 5 bits of type
+        records.ARCH_I386_PAE,
+        4,
+        64 << 30,
+        (128, 64, 32, 16),
+        # 512 entries (12.3); the pgd is a 32-byte object (1.5); a swap entry has the high word of the pte: 32 - 5
+        # bits of type
         _I386 | {"levels": 3, "pt_shift": 9, "pgd_slab": 1, "swap_offset_bits": 27},
     ),
     "x86_64": Arch(
-        records.ARCH_X86_64, 8, ((1 << 32) - 2) << 12, (64, 128),
+        records.ARCH_X86_64,
+        8,
+        ((1 << 32) - 2) << 12,
+        (64, 128),
         {
             "word_size": 8,
-            "levels": 3,                        # of the process: the top level is the CPU's, TASK_SIZE fits under one entry (1.4)
+            "levels": 3,  # of the process: the top level is the CPU's, TASK_SIZE fits under one entry (1.4)
             "pt_shift": 9,
-            "page_offset": 0x10000000000,       # [M]
-            "task_size": 0x8000000000,          # 512 GiB (1.4)
-            "unmapped_base": 0x2AAAAAB000,      # TASK_SIZE / 3, page aligned up (1.4)
+            "page_offset": 0x10000000000,  # [M]
+            "task_size": 0x8000000000,  # 512 GiB (1.4)
+            "unmapped_base": 0x2AAAAAB000,  # TASK_SIZE / 3, page aligned up (1.4)
             "stack_top": 0x8000000000,
-            "lowmem_pages": (1 << 32) - 1,      # all memory is low (1.4)
-            "nr_zones": 2,                      # DMA, NORMAL (1.4)
-            "swap_offset_bits": 27,             # the kernel has more; ours is the width of an entry in the engine (records.pxd)
-            "mm_size": 920,                     # raw mm_struct [M]
-            "task_size_bytes": 1920,            # [M]
+            "lowmem_pages": (1 << 32) - 1,  # all memory is low (1.4)
+            "nr_zones": 2,  # DMA, NORMAL (1.4)
+            "swap_offset_bits": 27,  # the kernel has more; ours is the width of an entry in the engine (records.pxd)
+            "mm_size": 920,  # raw mm_struct [M]
+            "task_size_bytes": 1920,  # [M]
         },
     ),
 }
@@ -102,43 +116,49 @@ ARCHS: Mapping[str, Arch] = {
 
 # ---------------------------------------------------------------- kernels
 
+
 @dataclass(frozen=True)
 class Kernel:
     """One kernel: its designs and rules. replace() mixes; a pair that cannot work is a ValueError that names both."""
 
     name: str
     year: int
-    source: str                         # where its behaviour was read, in the tags of the fact sheet
-    rmap: str                           # how the ptes of a page are found: RMAP
-    i_mmap: str                         # index over the VMAs of a file: I_MMAP
-    reclaim: str                        # RECLAIM
-    merge: str                          # which neighbouring VMAs become one: MERGE
+    source: str  # where its behaviour was read, in the tags of the fact sheet
+    rmap: str  # how the ptes of a page are found: RMAP
+    i_mmap: str  # index over the VMAs of a file: I_MMAP
+    reclaim: str  # RECLAIM
+    merge: str  # which neighbouring VMAs become one: MERGE
     archs: tuple[str, ...] = ("i386", "i386-pae", "x86_64")
-    page_bytes: Mapping[int, int] = field(default_factory=dict, hash=False)     # struct page by word size, less rmap (1.1)
-    vma_bytes: Mapping[int, int] = field(default_factory=dict, hash=False)      # vm_area_struct by word size, less rmap (1.6)
-    data: Mapping[str, int] = field(default_factory=dict, hash=False)           # the other rules
+    page_bytes: Mapping[int, int] = field(default_factory=dict, hash=False)  # struct page by word size, less rmap (1.1)
+    vma_bytes: Mapping[int, int] = field(
+        default_factory=dict, hash=False
+    )  # vm_area_struct by word size, less rmap (1.6)
+    data: Mapping[str, int] = field(default_factory=dict, hash=False)  # the other rules
 
     def __post_init__(self) -> None:
         for kind, known in (("rmap", RMAP), ("i_mmap", I_MMAP), ("reclaim", RECLAIM), ("merge", MERGE)):
             value = getattr(self, kind)
             if value not in known:
-                raise ValueError(f"kernel {self.name}: {kind}={value!r} is unknown; known are {', '.join(sorted(known))}")
+                raise ValueError(
+                    f"kernel {self.name}: {kind}={value!r} is unknown; known are {', '.join(sorted(known))}"
+                )
         unknown = [a for a in self.archs if a not in ARCHS]
         if unknown:
             raise ValueError(f"kernel {self.name}: arch {unknown[0]!r} is unknown; known are {', '.join(ARCHS)}")
-        strange = [r for r in self.data if r not in records.kernel_rules.names]
+        strange = [r for r in self.data if r not in records.RULES]
         if strange:
             raise ValueError(f"kernel {self.name}: rule {strange[0]!r} is unknown")
         if RECLAIM[self.reclaim] and not RMAP[self.rmap].finds_pages:
             raise ValueError(
-                f"kernel {self.name}: reclaim={self.reclaim!r} asks the reverse map for the ptes of a page, rmap={self.rmap!r} cannot tell"
+                f"kernel {self.name}: reclaim={self.reclaim!r} asks the reverse map for the ptes of a page,"
+                f" rmap={self.rmap!r} cannot tell"
             )
         for name in ("page_bytes", "vma_bytes", "data"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def replace(self, **changes: Any) -> Kernel:
         """This kernel with other designs or rules; its name becomes `NAME+CHANGES` unless given."""
-        fields = [name for name in self.__dataclass_fields__]
+        fields = list(self.__dataclass_fields__)
         for name in changes:
             if name not in fields:
                 raise TypeError(f"a Kernel has no {name!r}; it has {', '.join(fields)}")
@@ -161,16 +181,18 @@ class Kernel:
             raise ValueError(f"highpte is for i386 and i386-pae, not for {arch}")
         line = machine.l1_lines[0] if l1_line is None else l1_line
         if line not in machine.l1_lines:
-            raise ValueError(f"l1_line must be one of {', '.join(map(str, sorted(machine.l1_lines)))} on {arch}, not {l1_line!r}")
-        pte_addr = 8 if machine.word == 8 or (highpte and arch == "i386-pae") else 4        # pte_addr_t (1.1, 2.2)
+            raise ValueError(
+                f"l1_line must be one of {', '.join(map(str, sorted(machine.l1_lines)))} on {arch}, not {l1_line!r}"
+            )
+        pte_addr = 8 if machine.word == 8 or (highpte and arch == "i386-pae") else 4  # pte_addr_t (1.1, 2.2)
         own = pte_addr if design.page_bytes is None else design.page_bytes
         page = self.page_bytes[machine.word] + own
-        out = dict.fromkeys(records.kernel_rules.names, 0)
+        out = dict.fromkeys(records.RULES, 0)
         out.update(machine.rules)
         out.update(self.data)
         for rules in (MERGE[self.merge], design.rules):
             for name, value in rules.items():
-                out[name] = max(out[name], value)       # the design's veto: it can forbid a merge, never allow one
+                out[name] = max(out[name], value)  # the design's veto: it can forbid a merge, never allow one
         out.update(
             struct_page_size=-(-page // machine.word) * machine.word,
             vma_size=self.vma_bytes[machine.word] + design.vma_words * machine.word,
@@ -190,21 +212,26 @@ class Kernel:
 
 
 _RULES_2_6_5 = {
-    "max_map_count": 65536,     # sysctl default (6.4, 12.3)
-    "min_free_min": 128,        # clamp of min_free_kbytes (7.6)
+    "max_map_count": 65536,  # sysctl default (6.4, 12.3)
+    "min_free_min": 128,  # clamp of min_free_kbytes (7.6)
     "min_free_max": 16384,
+    "swapin_drain": 1,          # ours, see fault.pyx: a task that slept for a swap read finds the pagevecs drained
 }
-_SIZES_2_6_5: dict[str, Mapping[int, int]] = {
-    "page_bytes": {4: 36, 8: 64},       # 1.1: 40 and 72 with the union pte or the mapcount
-    "vma_bytes": {4: 64, 8: 128},       # 1.6
-}
+_PAGE_2_6_5 = {4: 36, 8: 64}  # 1.1: 40 and 72 with the union pte or the mapcount
+_VMA_2_6_5 = {4: 64, 8: 128}  # 1.6
 
-KERNELS: Mapping[str, Kernel] = MappingProxyType({
-    kernel.name: kernel for kernel in (
-        Kernel("2.6.5", 2004, "V265", "pte_chain", "list", "v2_6", "flags", data=_RULES_2_6_5, **_SIZES_2_6_5),
-        Kernel("2.6.5-aa1", 2004, "AAS, SEED", "anon_vma", "list", "v2_6", "pgoff", data=_RULES_2_6_5, **_SIZES_2_6_5),
+
+def _of_2_6_5(name: str, source: str, rmap: str, merge: str) -> Kernel:
+    return Kernel(
+        name, 2004, source, rmap, "list", "v2_6", merge, page_bytes=_PAGE_2_6_5, vma_bytes=_VMA_2_6_5, data=_RULES_2_6_5
     )
-})
+
+
+_ALL = (
+    _of_2_6_5("2.6.5", "V265", "pte_chain", "flags"),
+    _of_2_6_5("2.6.5-aa1", "AAS, SEED", "anon_vma", "pgoff"),
+)
+KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _ALL})
 
 
 def get(kernel: str | Kernel) -> Kernel:

@@ -2,6 +2,7 @@
 
 Neither holds state of the engine: a File or Task is its machine and a number.
 """
+
 from __future__ import annotations
 
 import difflib
@@ -30,18 +31,18 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 # tunables by the kernel's names: default, least, most. None: the kernel computes it.
 TUNABLES: dict[str, tuple[int | None, int, int]] = {
     "swappiness": (60, 0, 100),
-    "page_cluster": (None, 0, 10),              # 3; 2 below 16 MiB of RAM
+    "page_cluster": (None, 0, 10),  # 3; 2 below 16 MiB of RAM
     "overcommit_memory": (0, 0, 2),
     "overcommit_ratio": (50, 0, 10000),
-    "min_free_kbytes": (None, 1, 1 << 30),      # by the size of low memory
+    "min_free_kbytes": (None, 1, 1 << 30),  # by the size of low memory
     "max_map_count": (None, 1, (1 << 31) - 1),  # of the kernel
     "lower_zone_protection": (0, 0, 1 << 16),
     "cpus": (1, 1, 1),
     "seed": (0, 0, arguments.U64_MAX),
-    "trylock_rate": (0, 0, 1024),               # of 1024 trylocks, so many fail (for tests)
-    "trylock_seed": (None, 0, arguments.U64_MAX),   # the seed
+    "trylock_rate": (0, 0, 1024),  # of 1024 trylocks, so many fail (for tests)
+    "trylock_seed": (None, 0, arguments.U64_MAX),  # the seed
 }
-_OTHERS = ("highpte", "l1_line")        # tunables that are choices of the kernel's configuration
+_OTHERS = ("highpte", "l1_line")  # tunables that are choices of the kernel's configuration
 
 
 class RunResult(NamedTuple):
@@ -76,7 +77,9 @@ def parse_size(name: str, value: int | str) -> int:
         return arguments.integer(name, value, 0, 1 << 70)
     match = re.fullmatch(r"(\d{1,20})([KMGT]?)", value.strip(), re.ASCII | re.IGNORECASE)
     if match is None:
-        raise ValueError(f'{name} must be an int of bytes or a string such as "16G" or "1536K" (units K, M, G, T), not {value!r}')
+        raise ValueError(
+            f'{name} must be an int of bytes or a string such as "16G" or "1536K" (units K, M, G, T), not {value!r}'
+        )
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
@@ -140,27 +143,38 @@ class Machine:
     """
 
     def __init__(
-        self, ram: int | str = "1G", swap: Any = None, kernel: str | Kernel = "2.6.5", arch: str = "x86_64", **tunables: Any,
+        self,
+        ram: int | str = "1G",
+        swap: Any = None,
+        kernel: str | Kernel = "2.6.5",
+        arch: str = "x86_64",
+        **tunables: Any,
     ) -> None:
         preset = kernels.get(kernel)
         if arch not in kernels.ARCHS:
             raise ValueError(f"unknown arch {arch!r}; known are {', '.join(kernels.ARCHS)}")
         frames = _pages("ram", ram)
         if frames >= (1 << 32) - 1:
-            raise ValueError(f"ram of {frames * PAGE} bytes is {frames} frames; a machine has fewer than {(1 << 32) - 1}")
+            raise ValueError(
+                f"ram of {frames * PAGE} bytes is {frames} frames; a machine has fewer than {(1 << 32) - 1}"
+            )
         if not 0 < frames * PAGE <= kernels.ARCHS[arch].max_ram:
             raise ValueError(f"ram must be 1..{kernels.ARCHS[arch].max_ram} bytes on {arch}, not {frames * PAGE}")
         numbers = _numbers(tunables, preset, arch, frames)
         highpte = arguments.flag("highpte", tunables.get("highpte", False))
         line = tunables.get("l1_line")
-        rules = preset.rules(arch, highpte=highpte, l1_line=None if line is None else arguments.integer("l1_line", line))
+        rules = preset.rules(
+            arch, highpte=highpte, l1_line=None if line is None else arguments.integer("l1_line", line)
+        )
         areas = _swap_areas(swap, (1 << rules["swap_offset_bits"]) - 1)
         slots = sum(pages for pages, _ in areas)
         full = 64 * frames + 16 * (frames + slots)
         if full > (free := host_bytes()):
             warnings.warn(
                 f"a machine of {frames * PAGE} bytes with {slots * PAGE} of swap takes about {full} bytes in full use,"
-                f" the host has {free}", RuntimeWarning, stacklevel=2,
+                f" the host has {free}",
+                RuntimeWarning,
+                stacklevel=2,
             )
         record = preset.record(arch, highpte=highpte, l1_line=rules["l1_line"])
         self._adopt(Engine(preset.designs, record, frames, numbers, areas), preset)
@@ -219,7 +233,10 @@ class Machine:
         return [Task(self, pid) for pid in self._engine.pids()]
 
     def run(self, trace: np.ndarray) -> RunResult:
-        """Execute a mixed stream of many tasks (vmcore.TRACE_DTYPE). A task that faults dies, as on Linux, and the run goes on."""
+        """Execute a mixed stream of many tasks (vmcore.TRACE_DTYPE).
+
+        A task that faults dies, as on Linux, and the run goes on.
+        """
         return RunResult(*self._engine.run(trace))
 
     # ---- files
@@ -302,7 +319,10 @@ class Machine:
         return failed(self._engine.swapon(pages, prio), "swapon", size, priority)
 
     def swapoff(self, area: int | None = None) -> None:
-        """Bring every page of an area back; None: of all areas. OSError(ENOMEM) if they do not fit; that area is then as it was."""
+        """Bring every page of an area back; None: of all areas.
+
+        OSError(ENOMEM) if they do not fit; that area is then as it was.
+        """
         if area is not None:
             failed(self._engine.swapoff(arguments.integer("area", area, 0, arguments.U32_MAX)), "swapoff", area)
             return
@@ -316,7 +336,7 @@ class Machine:
     # ---- the whole state
 
     def check(self, walk: int = 0) -> CheckReport:
-        """Verify the whole state, and follow the reverse map of `walk` sampled pages. KernelBug if anything does not hold."""
+        """Verify the whole state, and follow the reverse map of `walk` sampled pages. KernelBug if it does not hold."""
         return CheckReport(**self._engine.check(arguments.integer("walk", walk)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -331,7 +351,7 @@ class Machine:
         other._adopt(self._engine.clone(), self._kernel)
         return other
 
-    # ---- views of the pools: read-only, zero copy, records of vmcore._fast.records; index = number of the object, 0 is null
+    # ---- views of the pools: read-only, zero copy, dtypes of vmcore._fast.records; index = number of the object
 
     def view(self, pool: str) -> np.ndarray:
         """Read-only array over the records of a pool that are in use. It stays valid when the machine is gone."""
@@ -398,7 +418,7 @@ class Machine:
 
 
 class File:
-    """A file of a machine: open until close(). Closed, it lives on while something maps it, as on Linux an unlinked one."""
+    """A file of a machine: open until close(). Closed, it lives on while something maps it, like an unlinked one."""
 
     __slots__ = ("__weakref__", "_closed", "_machine", "_number")
 
@@ -451,7 +471,7 @@ class File:
         failed(self._machine._engine.truncate(self._open(), length), "truncate", self, size)
 
     def invalidate(self, mapped: bool = False) -> int:
-        """Drop clean cached pages that nobody maps; mapped=True: unmap and drop mapped ones too. Returns how many went."""
+        """Drop clean cached pages that nobody maps; mapped=True: unmap and drop those too. Returns how many went."""
         return int(self._machine._engine.invalidate(self._open(), arguments.flag("mapped", mapped)))
 
     def sync(self) -> int:
@@ -486,4 +506,3 @@ def load(path: str | os.PathLike[str]) -> Machine:
     machine = Machine.__new__(Machine)
     machine._adopt(engine, kernel)
     return machine
-

@@ -2,6 +2,7 @@
 
 Formats of 2.6.5, fact sheet linux-2004 1.7, 9.1, 9.2. Functions whose name ends in _text give what /proc prints.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 PAGE_KB = 4
 PAGE = 4096
 
-# VmallocTotal of i386 with highmem [M]: 128 MiB less guard holes, fixmap and the kmap window, which PAE has half as large;
-# where RAM ends below 896 MiB the area begins there. x86_64: 2^39 bytes.
+# VmallocTotal of i386 with highmem [M]: 128 MiB less guard holes, fixmap and the kmap window, which PAE has half as
+# large; where RAM ends below 896 MiB the area begins there. x86_64: 2^39 bytes.
 _VMALLOC_KB = {ARCH_I386: 114680, ARCH_I386_PAE: 116728}
 _LOWMEM_KB = 896 << 10
 
@@ -112,13 +113,28 @@ def slabinfo(engine: Engine) -> list[SlabInfo]:
     for name, active, slabs, empty, size, per_slab, pages, peak in engine.caches():
         if not peak:
             continue
-        limit = 8 if size > 4096 else 24 if size > 1024 else 54 if size > 256 else 120       # enable_cpucache() of 2.6.5
-        out.append(SlabInfo(name, active, slabs * per_slab, size, per_slab, pages, limit, (limit + 1) // 2, 8, slabs - empty, slabs, 0))
+        limit = 8 if size > 4096 else 24 if size > 1024 else 54 if size > 256 else 120  # enable_cpucache() of 2.6.5
+        out.append(
+            SlabInfo(
+                name,
+                active,
+                slabs * per_slab,
+                size,
+                per_slab,
+                pages,
+                limit,
+                (limit + 1) // 2,
+                8,
+                slabs - empty,
+                slabs,
+                0,
+            )
+        )
     return out
 
 
 def ledger(engine: Engine) -> dict[str, dict[str, int]]:
-    """Who holds the machine's memory: bytes, those of them in low memory, and the most there ever were, of each consumer."""
+    """Who holds the machine's memory, by consumer: bytes, those in low memory, and the most there ever were."""
     return {
         name: {"bytes": frames * PAGE, "low_bytes": low * PAGE, "peak_bytes": peak * PAGE}
         for name, frames, low, peak in engine.ledger()
@@ -130,6 +146,7 @@ def _frames(engine: Engine, consumer: str) -> int:
 
 
 # ---------------------------------------------------------------- as /proc prints it
+
 
 def vmstat_text(numbers: Mapping[str, int]) -> str:
     return "".join(f"{name} {value}\n" for name, value in numbers.items())

@@ -1,8 +1,10 @@
 """Task: an address space and its system calls, under their names and with their argument order.
 
-A call returns what Linux returns and raises OSError where Linux fails, with its errno. Arguments that no caller could pass (a negative length, a
-file of another machine) are a ValueError or TypeError. A call on a dead task is ProcessLookupError (ESRCH).
+A call returns what Linux returns and raises OSError where Linux fails, with its errno. Arguments that no caller could
+pass (a negative length, a file of another machine) are a ValueError or TypeError. A call on a dead task is
+ProcessLookupError (ESRCH).
 """
+
 from __future__ import annotations
 
 import os
@@ -46,9 +48,12 @@ CAP_SYS_RAWIO = 1 << 17
 CAP_SYS_ADMIN = 1 << 21
 
 _RLIMITS = {
-    RLIMIT_DATA: records.RLIM_DATA, RLIMIT_STACK: records.RLIM_STACK, RLIMIT_MEMLOCK: records.RLIM_MEMLOCK, RLIMIT_AS: records.RLIM_AS,
+    RLIMIT_DATA: records.RLIM_DATA,
+    RLIMIT_STACK: records.RLIM_STACK,
+    RLIMIT_MEMLOCK: records.RLIM_MEMLOCK,
+    RLIMIT_AS: records.RLIM_AS,
 }
-_NLIMITS = 11           # RLIM_NLIMITS of 2.6.5
+_NLIMITS = 11  # RLIM_NLIMITS of 2.6.5
 _STATES = {records.TASK_ALIVE: "R (running)", records.TASK_DYING: "R (running)", records.TASK_DEAD: "X (dead)"}
 _PAGE = 4096
 
@@ -97,8 +102,10 @@ def failed(result: Any, call: str, *args: Any) -> int:
 
 def _perms(flags: int) -> str:
     return (
-        ("r" if flags & records.VM_READ else "-") + ("w" if flags & records.VM_WRITE else "-")
-        + ("x" if flags & records.VM_EXEC else "-") + ("s" if flags & records.VM_MAYSHARE else "p")
+        ("r" if flags & records.VM_READ else "-")
+        + ("w" if flags & records.VM_WRITE else "-")
+        + ("x" if flags & records.VM_EXEC else "-")
+        + ("s" if flags & records.VM_MAYSHARE else "p")
     )
 
 
@@ -123,7 +130,7 @@ class Task:
         self._machine = machine
         self._pid = pid
         self._engine = machine._engine
-        self._touch = machine._engine.touch     # one look-up less in each touch
+        self._touch = machine._engine.touch  # one look-up less in each touch
 
     def __repr__(self) -> str:
         return f"<Task {self._pid}>"
@@ -154,7 +161,10 @@ class Task:
 
     @property
     def killed_by(self) -> str | None:
-        """None (alive, or it left by itself), "oom", "fault" (no memory for a fault of its own), "segv" or "bus" (in Machine.run)."""
+        """None (alive, or it left by itself), or what killed it.
+
+        "oom", "fault" (no memory for a fault of its own); in Machine.run also "segv" and "bus".
+        """
         return records.KILLED_NAMES[self._engine.task_record(self._pid)["killed_by"]]
 
     @property
@@ -186,7 +196,9 @@ class Task:
 
     # ---- the address space
 
-    def mmap(self, addr: int | None, length: int, prot: int, flags: int, file: File | None = None, offset: int = 0) -> int:
+    def mmap(
+        self, addr: int | None, length: int, prot: int, flags: int, file: File | None = None, offset: int = 0
+    ) -> int:
         """Map memory or a file; returns its address."""
         args = (addr, length, prot, flags, file, offset)
         where = 0 if addr is None else integer("addr", addr)
@@ -204,27 +216,43 @@ class Task:
             number = file._open()
         return failed(
             self._engine.mmap(
-                self._pid, where, integer("length", length), integer("prot", prot, 0, U32_MAX), flags, number, integer("offset", offset),
+                self._pid,
+                where,
+                integer("length", length),
+                integer("prot", prot, 0, U32_MAX),
+                flags,
+                number,
+                integer("offset", offset),
             ),
-            "mmap", *args,
+            "mmap",
+            *args,
         )
 
     def munmap(self, addr: int, length: int) -> None:
         failed(self._engine.munmap(self._pid, integer("addr", addr), integer("length", length)), "munmap", addr, length)
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
-        r = self._engine.mprotect(self._pid, integer("addr", addr), integer("length", length), integer("prot", prot, 0, U32_MAX))
+        r = self._engine.mprotect(
+            self._pid, integer("addr", addr), integer("length", length), integer("prot", prot, 0, U32_MAX)
+        )
         failed(r, "mprotect", addr, length, prot)
 
     def brk(self, addr: int = 0) -> int:
-        """Move the end of the heap; returns the new one, or the old one where the kernel refuses (as the system call does)."""
+        """Move the end of the heap; returns the new one, or the old one where the kernel refuses."""
         return int(self._engine.brk(self._pid, integer("addr", addr)))
 
     def mlock(self, addr: int, length: int) -> None:
-        failed(self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), True), "mlock", addr, length)
+        failed(
+            self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), True), "mlock", addr, length
+        )
 
     def munlock(self, addr: int, length: int) -> None:
-        failed(self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), False), "munlock", addr, length)
+        failed(
+            self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), False),
+            "munlock",
+            addr,
+            length,
+        )
 
     def mlockall(self, flags: int) -> None:
         failed(self._engine.mlockall(self._pid, integer("flags", flags, 0, U32_MAX), True), "mlockall", flags)
@@ -249,7 +277,9 @@ class Task:
     def fork(self, name: str | None = None) -> Task:
         """A child with a copy of this address space; its name is the parent's unless given."""
         comm = None if name is None else text("name of a task", name, 31)
-        return Task(self._machine, failed(self._engine.fork(self._pid, comm), "fork", *(() if name is None else (name,))))
+        return Task(
+            self._machine, failed(self._engine.fork(self._pid, comm), "fork", *(() if name is None else (name,)))
+        )
 
     def exec(self, name: str | None = None, argpages: int = 1) -> None:
         """A new address space: a stack with so many pages of arguments."""
@@ -261,12 +291,14 @@ class Task:
         self._engine.exit(self._pid)
 
     def setrlimit(self, resource: int, limit: int | tuple[int, int]) -> None:
-        """Set RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK or RLIMIT_STACK, in bytes: the soft limit, or (soft, hard). -1 is infinity."""
+        """Set RLIMIT_AS, _DATA, _MEMLOCK or _STACK, in bytes: the soft limit, or (soft, hard). -1 is infinity."""
         number = integer("resource", resource, 0, U32_MAX)
         if number >= _NLIMITS:
             failed(-EINVAL, "setrlimit", resource, limit)
         if number not in _RLIMITS:
-            raise ValueError(f"resource {number} is not simulated; RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_AS are")
+            raise ValueError(
+                f"resource {number} is not simulated; RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_AS are"
+            )
         pair = limit if isinstance(limit, tuple) else (limit, -1)
         if len(pair) != 2:
             raise ValueError(f"limit must be an int or (soft, hard), not {limit!r}")
@@ -278,7 +310,9 @@ class Task:
     def getrlimit(self, resource: int) -> int:
         """The soft limit; RLIM_INFINITY if there is none."""
         if resource not in _RLIMITS:
-            raise ValueError(f"resource {resource!r} is not simulated; RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_AS are")
+            raise ValueError(
+                f"resource {resource!r} is not simulated; RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_AS are"
+            )
         return int(self._engine.task_record(self._pid)["rlim"][_RLIMITS[resource]])
 
     @property
@@ -300,15 +334,21 @@ class Task:
         out = []
         for line in self._engine.maps(self._pid):
             vma, start, end, flags = line[:4]
-            kb = {name: size >> 10 for name, size in self._engine.smaps(self._pid, vma).items()}
-            size = (end - start) >> 10
-            out.append(SmapsEntry(*_maps_entry(line), size=size, locked=size if flags & records.VM_LOCKED else 0, **kb))
+            kb = self._engine.smaps(self._pid, vma)
+            kb["size"] = end - start
+            kb["locked"] = kb["size"] if flags & records.VM_LOCKED else 0
+            out.append(SmapsEntry(*_maps_entry(line), *(kb[name] >> 10 for name in SmapsEntry._fields[5:])))
         return out
 
     def status(self) -> dict[str, Any]:
         """/proc/PID/status of 2.6.5, in kB, with VmPTE and VmSwap of later kernels."""
         task = self._engine.task_record(self._pid)
-        out: dict[str, Any] = {"Name": task["comm"], "State": _STATES[task["state"]], "Pid": self._pid, "PPid": task["parent"]}
+        out: dict[str, Any] = {
+            "Name": task["comm"],
+            "State": _STATES[task["state"]],
+            "Pid": self._pid,
+            "PPid": task["parent"],
+        }
         if task["state"] != records.TASK_ALIVE:
             return out
         data = stack = code = lib = 0
@@ -326,15 +366,24 @@ class Task:
                     lib += kb
         mm = self._engine.mm(self._pid)
         out.update(
-            VmSize=mm["total_vm"] * 4, VmLck=mm["locked_vm"] * 4, VmRSS=mm["rss"] * 4, VmData=data, VmStk=stack, VmExe=code,
-            VmLib=lib, VmPTE=mm["nr_ptes"] * 4, VmSwap=mm["swapents"] * 4, RssAnon=mm["anon_rss"] * 4,
+            VmSize=mm["total_vm"] * 4,
+            VmLck=mm["locked_vm"] * 4,
+            VmRSS=mm["rss"] * 4,
+            VmData=data,
+            VmStk=stack,
+            VmExe=code,
+            VmLib=lib,
+            VmPTE=mm["nr_ptes"] * 4,
+            VmSwap=mm["swapents"] * 4,
+            RssAnon=mm["anon_rss"] * 4,
         )
         return out
 
     def pagemap(self, addr: int, length: int) -> np.ndarray:
         """One record a page of [addr, addr + length).
 
-        Fields: present, swapped, zero, file, anon, exclusive (mapped once), dirty, accessed, writable, frame, slot (index in Machine.swap_map).
+        Fields: present, swapped, zero, file, anon, exclusive (mapped once), dirty, accessed, writable, frame, slot
+        (index in Machine.swap_map).
         """
         first, n = _pages(addr, length)
         most = self._task_size() // _PAGE

@@ -6,6 +6,8 @@ failing run shrinks. The machines are small, and what the model needs is kept be
 from __future__ import annotations
 
 import errno
+import tempfile
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,19 +15,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import vmcore
-from tests.properties.model import PAGE, WRITE, Model, Object, Outcome, Space
+from vmcore import kernels
+from tests.properties.model import PAGE, WRITE, Mapping, Model, Outcome, Space, failed, join
 
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x01, 0x02, 0x10, 0x20
 
 START_BRK = 0x08400000
+FILE = "file"               # names of files begin so
 MAX_TASKS = 5
-MAX_NEEDED = 1400           # pages: well below memory and swap together
-MAX_LOCKED = 150
-MAX_UNSWAPPED = 350         # pages that swapoff may have to bring back
+BALLAST = 250               # pages that the first task writes, so that memory is short from the start
+MAX_NEEDED = 2200           # pages: well below memory and swap together
+MAX_LOCKED = 80
+MAX_UNSWAPPED = 330         # pages that swapoff may have to bring back
 
 tasks = st.integers(0, MAX_TASKS - 1)
 places = st.integers(0, 1 << 12)
-lengths = st.integers(1, 70)
+lengths = st.one_of(st.integers(1, 12), st.integers(1, 130))
 offsets = st.integers(0, PAGE - 1)
 prots = st.sampled_from((3, 3, 3, 1, 7, 5, 0))
 
@@ -56,14 +61,15 @@ class Box(RuleBasedStateMachine):
 
     KERNELS: ClassVar[tuple[str, ...]] = ()
     OPTIONS: ClassVar[dict[str, Any]] = {}
-    NEVER_FAILS: ClassVar[bool] = True      # False: calls may fail for want of memory or of a lock, on machines only
 
     def __init__(self) -> None:
         super().__init__()
         self.model = Model()
-        options = {"ram": "8M", "swap": "8M", "overcommit_memory": 1} | self.OPTIONS
+        options = {"ram": "6M", "swap": "12M", "overcommit_memory": 1, "swappiness": 100} | self.OPTIONS
         self.sides = [Side(kernel, options) for kernel in self.KERNELS]
+        self.kinds: dict[int, str] = {}
         self.token = 0
+        self.top = kernels.ARCHS[options.get("arch", "x86_64")].rules["task_size"] // PAGE
 
     # ---- picking
 
@@ -74,9 +80,14 @@ class Box(RuleBasedStateMachine):
     def place(self, space: Space, n: int) -> int:
         """A page: mapped, or just outside a mapping."""
         pages = sorted(space.pages)
-        beside = [p for first, last in space.ranges() for p in (first - 1, last)]
+        beside = [p for first, last in space.ranges() for p in (first - 1, last) if p < self.top]
         choice = pages + beside or [START_BRK // PAGE]
         return choice[n % len(choice)]
+
+    def stretch(self, space: Space, n: int, pages: int) -> tuple[int, int]:
+        """A place, and a number of pages that does not reach beyond the end of the address space."""
+        at = self.place(space, n)
+        return at, min(pages, self.top - at)
 
     def file(self, n: int) -> int:
         numbers = sorted(self.model.objects)
@@ -97,12 +108,26 @@ class Box(RuleBasedStateMachine):
 
     @initialize()
     def first_task(self) -> None:
-        self.spawn()
+        number = self.spawn()
+        at = self.map(number, None, BALLAST, 3, MAP_ANONYMOUS | MAP_PRIVATE)
+        self.write_all(number, range(at, at + BALLAST))
 
-    def spawn(self) -> None:
+    def spawn(self) -> int:
         number = self.model.spawn(START_BRK)
         for side in self.sides:
             side.tasks[number] = side.machine.spawn(f"t{number}", start_brk=START_BRK)
+        return number
+
+    def write_all(self, number: int, pages: Iterable[int]) -> None:
+        """A new content for each page, as far as it may be written."""
+        space = self.model.spaces[number]
+        for page in pages:
+            if self.model.reason(space, page, write=True) is not None:
+                break
+            self.token += 1
+            self.model.write(space, page * PAGE, self.token)
+            for side in self.sides:
+                side.tasks[number].write(page * PAGE, self.token)
 
     @precondition(lambda self: len(self.model.spaces) < MAX_TASKS)
     @rule()
@@ -130,12 +155,24 @@ class Box(RuleBasedStateMachine):
             assert not dead.alive
             assert outcome(dead.munmap, 0, PAGE) == Outcome("errno", errno.ESRCH)
 
+    @rule(task=tasks, pages=st.integers(1, 32))
+    def exec(self, task: int, pages: int) -> None:
+        number = self.task(task)
+        for side in self.sides:
+            side.tasks[number].exec(argpages=pages)
+        stack, = {tuple(side.tasks[number].maps()) for side in self.sides}
+        brk, = {side.tasks[number].brk(0) for side in self.sides}
+        assert [(r.perms, r.end - r.start) for r in stack] == [("rwxp", pages * PAGE)]
+        self.model.exec(number, stack[0].start // PAGE, pages, brk)
+
     # ---- mappings
 
     def map(self, number: int, at: int | None, pages: int, prot: int, flags: int, file: int | None = None,
-            index: int = 0) -> None:
+            index: int = 0) -> int | None:
+        """mmap on all sides; returns the first page, None if the file may not be mapped so."""
         space = self.model.spaces[number]
         shared = bool(flags & MAP_SHARED)
+        obj = self.model.objects[file] if file is not None else None
         if at is not None:
             flags |= MAP_FIXED
         results = [
@@ -143,60 +180,87 @@ class Box(RuleBasedStateMachine):
                     side.files[file] if file is not None else None, index * PAGE)
             for side in self.sides
         ]
-        assert results[0].kind == "ok", results
         assert all(r == results[0] for r in results), results
+        if shared and prot & WRITE and obj is not None and obj.readonly:
+            assert results[0] == failed(errno.EACCES)
+            return None
+        assert results[0].kind == "ok", results
         address = results[0].value
         assert address % PAGE == 0
         if at is None:
             at = address // PAGE
             assert not any(p in space.pages for p in range(at, at + pages)), f"{address:#x} is taken"
         assert address == at * PAGE
-        self.model.map(space, at, pages, prot, shared, self.model.objects[file] if file is not None else None, index)
+        self.model.map(space, at, pages, prot, shared, obj, index)
+        return at
 
-    @rule(task=tasks, pages=lengths, prot=prots, shared=st.booleans())
-    def mmap_anonymous(self, task: int, pages: int, prot: int, shared: bool) -> None:
+    @rule(task=tasks, pages=lengths, prot=prots, shared=st.booleans(), fill=st.booleans())
+    def mmap_anonymous(self, task: int, pages: int, prot: int, shared: bool, fill: bool) -> None:
         if self.room(pages):
-            self.map(self.task(task), None, pages, prot, MAP_ANONYMOUS | (MAP_SHARED if shared else MAP_PRIVATE))
+            number = self.task(task)
+            at = self.map(number, None, pages, prot, MAP_ANONYMOUS | (MAP_SHARED if shared else MAP_PRIVATE))
+            if fill:
+                self.write_all(number, range(at, at + pages))
 
     @rule(task=tasks, where=places, pages=lengths, prot=prots, shared=st.booleans())
     def mmap_fixed(self, task: int, where: int, pages: int, prot: int, shared: bool) -> None:
         number = self.task(task)
-        at = self.place(self.model.spaces[number], where)
+        at, pages = self.stretch(self.model.spaces[number], where, pages)
         if self.room(pages):
             self.map(number, at, pages, prot, MAP_ANONYMOUS | (MAP_SHARED if shared else MAP_PRIVATE))
 
     @precondition(lambda self: self.model.objects)
-    @rule(task=tasks, which=places, pages=lengths, index=st.integers(0, 20), prot=prots, shared=st.booleans())
-    def mmap_file(self, task: int, which: int, pages: int, index: int, prot: int, shared: bool) -> None:
-        flags = MAP_SHARED if shared else MAP_PRIVATE
-        self.map(self.task(task), None, pages, prot, flags, self.file(which), index)
+    @rule(task=tasks, which=places, pages=st.integers(1, 70), index=st.integers(0, 20), prot=prots, shared=st.booleans(),
+          fill=st.booleans())
+    def mmap_file(self, task: int, which: int, pages: int, index: int, prot: int, shared: bool, fill: bool) -> None:
+        number = self.task(task)
+        if self.room(pages):
+            at = self.map(number, None, pages, prot, MAP_SHARED if shared else MAP_PRIVATE, self.file(which), index)
+            if fill and at is not None:
+                self.write_all(number, range(at, at + pages))
 
-    @precondition(lambda self: len(self.model.objects) < 4)
-    @rule(pages=st.integers(1, 60), tmpfs=st.booleans())
-    def open(self, pages: int, tmpfs: bool) -> None:
-        if not self.room(pages):
+    @precondition(lambda self: len(self.model.objects) < 5)
+    @rule(pages=st.integers(1, 60), kind=st.sampled_from(("open", "tmpfs", "readonly", "device")))
+    def open(self, pages: int, kind: str) -> None:
+        # all devices show the same frames, so there is one
+        if not self.room(pages) or (kind == "device" and kind in self.kinds.values()):
             return
-        name = f"file{len(self.model.objects)}"
-        number = self.model.open(name, pages)
+        name = f"{FILE}{len(self.model.objects)}"
+        number = self.model.open(name, pages, readonly=kind == "readonly")
+        self.kinds[number] = kind
         for side in self.sides:
-            make = side.machine.tmpfs if tmpfs else side.machine.open
-            side.files[number] = make(name, size=pages * PAGE)
+            if kind == "readonly":
+                side.files[number] = side.machine.open(name, size=pages * PAGE, readonly=True)
+            else:
+                side.files[number] = getattr(side.machine, kind)(name, size=pages * PAGE)
 
     @precondition(lambda self: self.model.objects)
     @rule(which=places, pages=st.integers(0, 60))
     def truncate(self, which: int, pages: int) -> None:
         number = self.file(which)
+        if self.kinds[number] == "device":
+            return
         if pages > self.model.objects[number].pages and not self.room(pages):
             return
         self.model.truncate(number, pages)
         for side in self.sides:
             side.files[number].truncate(pages * PAGE)
 
+    @precondition(lambda self: self.model.objects)
+    @rule(which=places, sync=st.booleans(), mapped=st.booleans())
+    def invalidate(self, which: int, sync: bool, mapped: bool) -> None:
+        """Cached pages go, but no contents."""
+        for side in self.sides:
+            file = side.files[self.file(which)]
+            if sync:
+                file.sync()
+            file.invalidate(mapped=mapped)
+
     @rule(task=tasks, where=places, pages=lengths)
     def munmap(self, task: int, where: int, pages: int) -> None:
         number = self.task(task)
         space = self.model.spaces[number]
-        at = self.place(space, where)
+        at, pages = self.stretch(space, where, pages)
         self.model.unmap(space, at, pages)
         self.same(Outcome("ok"), lambda side: side.tasks[number].munmap(at * PAGE, pages * PAGE))
 
@@ -204,7 +268,7 @@ class Box(RuleBasedStateMachine):
     def mprotect(self, task: int, where: int, pages: int, prot: int) -> None:
         number = self.task(task)
         space = self.model.spaces[number]
-        at = self.place(space, where)
+        at, pages = self.stretch(space, where, pages)
         expected = self.model.mprotect(space, at, pages, prot)
         self.same(expected, lambda side: side.tasks[number].mprotect(at * PAGE, pages * PAGE, prot))
 
@@ -222,7 +286,7 @@ class Box(RuleBasedStateMachine):
     def mlock(self, task: int, where: int, pages: int) -> None:
         number = self.task(task)
         space = self.model.spaces[number]
-        at = self.place(space, where)
+        at, pages = self.stretch(space, where, pages)
         locked = sum(len(s.locked) for s in self.model.spaces.values())
         if locked + pages > MAX_LOCKED or not self.model.may_mlock(space, at, pages):
             return
@@ -233,7 +297,7 @@ class Box(RuleBasedStateMachine):
     def munlock(self, task: int, where: int, pages: int) -> None:
         number = self.task(task)
         space = self.model.spaces[number]
-        at = self.place(space, where)
+        at, pages = self.stretch(space, where, pages)
         expected = self.model.munlock(space, at, pages)
         self.same(expected, lambda side: side.tasks[number].munlock(at * PAGE, pages * PAGE))
 
@@ -269,30 +333,43 @@ class Box(RuleBasedStateMachine):
     def touch_range(self, task: int, where: int, pages: int, write: bool) -> None:
         number = self.task(task)
         space = self.model.spaces[number]
-        at = self.place(space, where)
+        at, pages = self.stretch(space, where, pages)
         expected = self.model.touch_all(space, [((at + i) * PAGE, write) for i in range(pages)])
         self.same(expected, lambda side: side.tasks[number].touch_range(at * PAGE, pages * PAGE, write=write))
+
+    @rule(accesses=st.lists(st.tuples(tasks, places, st.booleans()), min_size=1, max_size=40))
+    def run(self, accesses: list[tuple[int, int, bool]]) -> None:
+        """A mixed stream of all tasks. Who faulted there would die, so only accesses that succeed are in it."""
+        batch = []
+        for task, where, write in accesses:
+            number = self.task(task)
+            space = self.model.spaces[number]
+            address = self.place(space, where) * PAGE
+            if self.model.touch(space, address, write).kind == "ok":
+                batch.append((number, address, write))
+        for side in self.sides:
+            trace = np.zeros(len(batch), dtype=vmcore.TRACE_DTYPE)
+            for i, (number, address, write) in enumerate(batch):
+                trace[i]["task"], trace[i]["addr"], trace[i]["op"] = side.tasks[number].pid, address, write
+            assert side.machine.run(trace) == (len(batch), 0, 0)
 
     @rule(task=tasks, where=places, pages=lengths)
     def fill(self, task: int, where: int, pages: int) -> None:
         """A new content for every page of a stretch."""
         number = self.task(task)
         space = self.model.spaces[number]
-        at = self.place(space, where)
-        for page in space.span(at, pages):
-            if not space.pages[page].prot & WRITE:
-                break
-            self.token += 1
-            token, address = self.token, page * PAGE
-            expected = self.model.write(space, address, token)
-            self.same(expected, lambda side, a=address, t=token: side.tasks[number].write(a, t))
+        at, pages = self.stretch(space, where, pages)
+        self.write_all(number, space.span(at, pages))
 
     # ---- memory
 
-    @rule(pages=st.integers(1, 600))
-    def reclaim(self, pages: int) -> None:
+    @rule(pages=st.integers(1, 300), times=st.integers(1, 10))
+    def reclaim(self, pages: int, times: int) -> None:
+        """More than once, because the first look finds most pages young."""
         for side in self.sides:
-            side.machine.reclaim(pages=pages)
+            for _ in range(times):
+                if side.machine.reclaim(pages=pages) >= pages:
+                    break
 
     @precondition(lambda self: self.model.needed() <= MAX_UNSWAPPED)
     @rule()
@@ -302,9 +379,27 @@ class Box(RuleBasedStateMachine):
             if result.kind == "ok":
                 assert not any(t.pagemap(first * PAGE, (last - first) * PAGE)["swapped"].any()
                                for n, t in side.tasks.items() for first, last in self.model.spaces[n].ranges())
-                side.machine.swapon("8M", -1)
+                side.machine.swapon("12M", -1)
             else:
                 assert result == Outcome("errno", errno.ENOMEM)
+
+    # ---- the whole state
+
+    @rule(saved=st.booleans())
+    def clone(self, saved: bool) -> None:
+        """The run goes on with a copy; every number is as it was."""
+        for side in self.sides:
+            old = side.machine
+            if saved:
+                with tempfile.TemporaryDirectory() as folder:
+                    old.save(f"{folder}/machine")
+                    side.machine = vmcore.load(f"{folder}/machine")
+            else:
+                side.machine = old.clone()
+            assert side.machine.vmstat() == old.vmstat()
+            assert side.machine.check() == old.check()
+            side.tasks = {n: side.machine.task(t.pid) for n, t in side.tasks.items()}
+            side.files = {n: side.machine.file(f.number) for n, f in side.files.items()}
 
     # ---- what must hold
 
@@ -318,7 +413,7 @@ class Box(RuleBasedStateMachine):
         for number, space in self.model.spaces.items():
             expected = self.model.maps(space)
             for side in self.sides:
-                assert expand(side.tasks[number].maps(), expected) == expected, f"{side.machine}: task {number}"
+                assert joined(side.tasks[number].maps()) == expected, f"{side.machine}: task {number}"
 
     @invariant()
     def pages_where_they_belong(self) -> None:
@@ -340,27 +435,23 @@ class Box(RuleBasedStateMachine):
             side.machine.check()
 
 
-def expand(records: Any, expected: dict[int, Any]) -> dict[int, tuple[str, str, int | None]]:
-    """maps() by page, in the words of Model.maps. Names and offsets of memory without a file are the kernel's affair."""
-    out = {}
-    for record in records:
-        for i, page in enumerate(range(record.start // PAGE, record.end // PAGE)):
-            named = page in expected and expected[page][1] != ""
-            out[page] = (record.perms, record.name if named else "", record.offset + i * PAGE if named else None)
+def joined(records: Any) -> list[Mapping]:
+    """maps() in the words of Model.maps."""
+    out: list[Mapping] = []
+    for r in records:
+        named = r.name.startswith(FILE)
+        join(out, Mapping(r.start, r.end, r.perms, r.name if named else "", r.offset if named else None))
     return out
 
 
 def compare_pagemap(space: Space, first: int, pagemap: Any) -> None:
-    for i, record in enumerate(pagemap):
-        page: Any = space.pages[first + i]
-        obj: Object | None = page.object
-        where = f"page {first + i:#x}: {record}"
-        if first + i in space.private:
-            assert bool(record["swapped"]) != bool(record["present"]), where
-            assert not record["zero"] and not record["file"], where
-        elif obj is not None:
-            assert not record["swapped"] and not record["zero"] and not record["anon"], where
-        else:
-            assert not record["swapped"] and bool(record["present"]) == bool(record["zero"]), where
-        if first + i in space.locked and first + i in space.private:
-            assert record["present"], where
+    pages = range(first, first + len(pagemap))
+    own = np.array([p in space.private for p in pages])
+    file = np.array([space.pages[p].object is not None for p in pages])
+    locked = np.array([p in space.locked for p in pages])
+    present, swapped, zero = (pagemap[name] != 0 for name in ("present", "swapped", "zero"))
+    wrong = own & ((present == swapped) | zero | (pagemap["file"] != 0))
+    wrong |= ~own & file & (swapped | zero | (pagemap["anon"] != 0))
+    wrong |= ~own & ~file & (swapped | (present != zero))
+    wrong |= own & locked & ~present
+    assert not wrong.any(), [(hex(pages[i]), pagemap[i]) for i in np.flatnonzero(wrong)[:5]]

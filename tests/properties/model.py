@@ -14,6 +14,7 @@ from typing import NamedTuple
 PAGE = 4096
 READ, WRITE, EXEC = 1, 2, 4
 MAPERR, ACCERR = 1, 2
+STACK_PAGES = 1000          # less than RLIMIT_STACK: no test comes near that
 
 
 @dataclass(eq=False)
@@ -22,6 +23,7 @@ class Object:
 
     name: str
     pages: int
+    readonly: bool = False
     content: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -36,6 +38,7 @@ class Page(NamedTuple):
     shared: bool
     object: Object | None       # None: private anonymous memory
     index: int                  # page of the object
+    grows: bool = False         # VM_GROWSDOWN: an access below makes it longer
 
 
 @dataclass(eq=False)
@@ -110,9 +113,15 @@ class Model:
     def exit(self, task: int) -> None:
         del self.spaces[task]
 
-    def open(self, name: str, pages: int) -> int:
+    def exec(self, task: int, start: int, pages: int, brk: int) -> None:
+        """Nothing but a stack, all of it argument pages, at the place that the machine chose."""
+        page = Page(READ | WRITE | EXEC, False, None, 0, grows=True)
+        places = range(start, start + pages)
+        self.spaces[task] = Space(dict.fromkeys(places, page), dict.fromkeys(places, 0), brk=brk, start_brk=brk)
+
+    def open(self, name: str, pages: int, readonly: bool = False) -> int:
         self._next += 1
-        self.objects[self._next] = Object(name, pages)
+        self.objects[self._next] = Object(name, pages, readonly)
         return self._next
 
     def truncate(self, number: int, pages: int) -> None:
@@ -130,6 +139,7 @@ class Model:
     # ---- mappings
 
     def map(self, space: Space, page: int, pages: int, prot: int, shared: bool, obj: Object | None, index: int) -> None:
+        """The caller has seen to it that a read-only file is not mapped shared and writable."""
         self.unmap(space, page, pages)
         if shared and obj is None:
             obj = Object("", pages)
@@ -143,11 +153,15 @@ class Model:
             space.locked.discard(at)
 
     def mprotect(self, space: Space, page: int, pages: int, prot: int) -> Outcome:
-        """What lies before a hole is changed."""
-        done = list(space.span(page, pages))
-        for at in done:
-            space.pages[at] = space.pages[at]._replace(prot=prot)
-        return OK if len(done) == pages else failed(errno.ENOMEM)
+        """What lies before a hole, or before what may not be written, is changed."""
+        for at in range(page, page + pages):
+            if at not in space.pages:
+                return failed(errno.ENOMEM)
+            old = space.pages[at]
+            if old.shared and old.object.readonly and prot & WRITE:
+                return failed(errno.EACCES)
+            space.pages[at] = old._replace(prot=prot)
+        return OK
 
     def may_mlock(self, space: Space, page: int, pages: int) -> bool:
         """Every page up to the first hole can be faulted in."""
@@ -181,6 +195,18 @@ class Model:
 
     # ---- accesses
 
+    def grow(self, space: Space, at: int) -> None:
+        """An access to a hole makes the stack above it longer, if that is what is above it; the protection is looked at afterwards."""
+        if at in space.pages:
+            return
+        above = min((page for page in space.pages if page > at), default=None)
+        if above is None or above - at > STACK_PAGES or not space.pages[above].grows:
+            return
+        for page in range(at, above):
+            space.pages[page] = space.pages[above]
+            if above in space.locked:
+                space.locked.add(page)
+
     def reason(self, space: Space, at: int, write: bool) -> Outcome | None:
         """Why an access to page `at` fails, None if it does not."""
         page = space.pages.get(at)
@@ -193,6 +219,7 @@ class Model:
         return None
 
     def read(self, space: Space, address: int) -> Outcome:
+        self.grow(space, address // PAGE)
         why = self.reason(space, address // PAGE, write=False)
         if why is not None:
             return why._replace(address=address)
@@ -206,6 +233,7 @@ class Model:
 
     def write(self, space: Space, address: int, token: int) -> Outcome:
         at = address // PAGE
+        self.grow(space, at)
         why = self.reason(space, at, write=True)
         if why is not None:
             return why._replace(address=address)
@@ -219,6 +247,7 @@ class Model:
     def touch(self, space: Space, address: int, write: bool) -> Outcome:
         """A write that changes nothing, but makes a private page the space's own."""
         at = address // PAGE
+        self.grow(space, at)
         why = self.reason(space, at, write)
         if why is not None:
             return why._replace(address=address)
@@ -242,12 +271,34 @@ class Model:
         shared.update((id(o), o) for o in self.objects.values())
         return (sum(len(s.private) for s in self.spaces.values()) + sum(o.pages for o in shared.values()))
 
-    def maps(self, space: Space) -> dict[int, tuple[str, str, int | None]]:
-        """By page: permissions, name of the file, offset in it (None for anonymous memory)."""
-        out = {}
-        for at, page in space.pages.items():
+    def maps(self, space: Space) -> list[Mapping]:
+        """What /proc/PID/maps says, with neighbours of the same kind joined."""
+        out: list[Mapping] = []
+        for at in sorted(space.pages):
+            page = space.pages[at]
             perms = "".join(c if page.prot & bit else "-" for c, bit in (("r", READ), ("w", WRITE), ("x", EXEC)))
             named = page.object is not None and not page.object.anonymous
-            out[at] = (perms + ("s" if page.shared else "p"), page.object.name if named else "",
-                       page.index * PAGE if named else None)
+            join(out, Mapping(at * PAGE, (at + 1) * PAGE, perms + ("s" if page.shared else "p"),
+                              page.object.name if named else "", page.index * PAGE if named else None))
         return out
+
+
+class Mapping(NamedTuple):
+    """A line of maps. offset is None for memory without a file: what it says is the kernel's affair."""
+
+    start: int
+    end: int
+    perms: str
+    name: str
+    offset: int | None
+
+
+def join(lines: list[Mapping], line: Mapping) -> None:
+    """Append a line, or extend the last one if the two are one mapping to user space."""
+    if lines:
+        last = lines[-1]
+        follows = line.offset is None or last.offset is not None and last.offset + last.end - last.start == line.offset
+        if last.end == line.start and last.perms == line.perms and last.name == line.name and follows:
+            lines[-1] = last._replace(end=line.end)
+            return
+    lines.append(line)

@@ -16,7 +16,7 @@ class _BoxPae(Box):
     """Three-level tables whose top is a slab object."""
 
     KERNELS = ("2.6.5",)
-    OPTIONS = {"arch": "i386-pae", "swappiness": 100}
+    OPTIONS = {"arch": "i386-pae", "swappiness": 60}
 
 
 class _BoxI386(Box):

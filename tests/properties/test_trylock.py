@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vmcore
-from tests.conftest import KERNELS
 from tests.properties.box import Box
 from tests.properties.model import PAGE
 
 MAP_PRIVATE_ANON = 0x22
+KERNELS = tuple(vmcore.KERNELS)
 
 
 class _Trylock265(Box):

@@ -1,4 +1,5 @@
 """Arguments from outside, checked and converted: each function returns what the engine takes or says what was given."""
+
 from __future__ import annotations
 
 import operator
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from vmcore._fast.records import trace_t
+
+_FIELDS = ("addr", "task", "op")
 
 U64_MAX = (1 << 64) - 1
 U32_MAX = (1 << 32) - 1
@@ -68,7 +71,7 @@ def trace(value: Any) -> np.ndarray:
     """A trace as a contiguous array of TRACE_DTYPE."""
     if not isinstance(value, np.ndarray) or value.dtype.names is None:
         raise TypeError(f"a trace must be a structured numpy array with the fields addr, task, op, not {_what(value)}")
-    missing = [name for name in trace_t.names if name not in value.dtype.names]
+    missing = [name for name in _FIELDS if name not in value.dtype.names]
     if missing:
         raise ValueError(f"a trace must have the fields addr, task, op; this one has {', '.join(value.dtype.names)}")
     if value.ndim != 1:
@@ -76,11 +79,13 @@ def trace(value: Any) -> np.ndarray:
     if value.dtype == trace_t:
         return np.ascontiguousarray(value)
     out = np.zeros(value.shape, trace_t)
-    for name in trace_t.names:
+    for name in _FIELDS:
         most = np.iinfo(trace_t[name]).max
         column = _integers(f"trace field {name}", value[name])
         if column.size and int(column.max()) > most:
-            raise ValueError(f"trace field {name} must be in 0..{most}, record {int(column.argmax())} has {column.max()}")
+            raise ValueError(
+                f"trace field {name} must be in 0..{most}, record {int(column.argmax())} has {column.max()}"
+            )
         out[name] = column
     return out
 
@@ -91,7 +96,10 @@ def _integers(name: str, value: Any) -> np.ndarray:
     except ValueError as e:
         raise ValueError(f"{name}: {e}") from None
     if array.size == 0 and not isinstance(value, np.ndarray):
-        array = array.astype(np.uint64)         # an empty list has no integers to show its kind by
+        array = array.astype(np.uint64)  # an empty list has no integers to show its kind by
+    if array.dtype.kind in "fO" and isinstance(value, (list, tuple)) and all(type(v) is int for v in value):
+        # numpy has no common integer for a small and a very large one
+        array = np.array([integer(f"{name}, item {i},", v) for i, v in enumerate(value)], np.uint64)
     if array.dtype.kind not in "ui":
         raise TypeError(f"{name} must be unsigned 64-bit integers, not {array.dtype} ({_what(value)})")
     if array.ndim != 1:

@@ -16,6 +16,7 @@ cdef class Core:
     cdef int alloc(self, tuple designs) except -1
     cdef int reserve(self, uint64_t slots) except -1
     cdef int seal(self) except -1
+    cdef machine_t *booted(self) except NULL
     # Claim the machine for this thread; RuntimeError if it is in a call.
     cdef machine_t *claim(self) except NULL
     cdef int release(self) except -1

@@ -1,7 +1,7 @@
 """Core: a machine in host memory. Boot, entry and exit of every call, views, numbers, and copying of the whole state.
 
-A call claims the machine for its thread, looks that its task lives and that the host has room for one stretch, and ends by looking what
-happened meanwhile: Ctrl-C, host memory, a broken invariant, tasks that the OOM killer chose.
+A call claims the machine for its thread, looks that its task lives and that the host has room for one stretch, and
+ends by looking what happened meanwhile: Ctrl-C, host memory, a broken invariant, tasks that the OOM killer chose.
 """
 import importlib
 from errno import ESRCH
@@ -28,11 +28,11 @@ from vmcore._fast.lru cimport lru_nr
 from vmcore._fast.pool cimport host_available, pool_init, pool_reserve, pool_reserve_all
 from vmcore._fast.query cimport pagemap_t
 from vmcore._fast.records cimport (
-    HOST_INTR, KILLED_NOT, LRU_ACTIVE, LRU_INACTIVE, MAX_SWAPFILES, NR_CACHES, NR_POOLS, PAGE_SIZE, POOL_ANON_VMA, POOL_FILE, POOL_FRAME,
-    POOL_MAPCOUNT, POOL_MM, POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_SLOT_TOKEN, POOL_SWAP_CACHE, POOL_SWAP_MAP,
-    POOL_TASK, POOL_VMA, SWP_USED, TASK_ALIVE, TASK_DYING, anon_vma_t, cache_t, event_t, file_t, frame_t, i_mmap_ops, kernel_rules, lru_chunk_t,
-    machine_t, mm_t, pool_t, radix_node_t, reclaim_ops, rmap_ops, slab_t, swap_area_t, swap_node_t, table_t, task_t, vma_t,
-    zone_t,
+    HOST_INTR, KILLED_NOT, LRU_ACTIVE, LRU_INACTIVE, MAX_SWAPFILES, NR_CACHES, NR_POOLS, PAGE_SIZE, POOL_ANON_VMA,
+    POOL_FILE, POOL_FRAME, POOL_MAPCOUNT, POOL_MM, POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_SLOT_TOKEN,
+    POOL_SWAP_CACHE, POOL_SWAP_MAP, POOL_TASK, POOL_VMA, SWP_USED, TASK_ALIVE, TASK_DYING, anon_vma_t, cache_t,
+    event_t, file_t, frame_t, i_mmap_ops, kernel_rules, lru_chunk_t, machine_t, mm_t, pool_t, radix_node_t,
+    reclaim_ops, rmap_ops, slab_t, swap_node_t, table_t, task_t, vma_t, zone_t,
 )
 from vmcore._fast.slab cimport NR_LEDGER, slab_init
 from vmcore._fast.swap cimport swapon
@@ -53,9 +53,11 @@ cdef enum:
 
 
 cdef dict SIZES = {
-    "frame_t": sizeof(frame_t), "table_t": sizeof(table_t), "vma_t": sizeof(vma_t), "mm_t": sizeof(mm_t), "task_t": sizeof(task_t),
-    "file_t": sizeof(file_t), "radix_node_t": sizeof(radix_node_t), "anon_vma_t": sizeof(anon_vma_t),
-    "lru_chunk_t": sizeof(lru_chunk_t), "slab_t": sizeof(slab_t), "swap_node_t": sizeof(swap_node_t), "event_t": sizeof(event_t),
+    "frame_t": sizeof(frame_t), "table_t": sizeof(table_t), "vma_t": sizeof(vma_t), "mm_t": sizeof(mm_t),
+    "task_t": sizeof(task_t), "file_t": sizeof(file_t), "radix_node_t": sizeof(radix_node_t),
+    "anon_vma_t": sizeof(anon_vma_t),
+    "lru_chunk_t": sizeof(lru_chunk_t), "slab_t": sizeof(slab_t), "swap_node_t": sizeof(swap_node_t),
+    "event_t": sizeof(event_t),
     "kernel_rules": sizeof(kernel_rules), "trace_t": sizeof(trace_t), "pagemap_t": sizeof(pagemap_t),
 }
 for _name, _size in SIZES.items():
@@ -167,7 +169,7 @@ cdef class Core:
     # ---------------------------------------------------------------- life
 
     def __init__(self, tuple designs, bytes rules, uint64_t nr_frames, dict numbers, list swap):
-        """Boot. designs: (rmap, i_mmap, reclaim); rules: a kernel_rules record; numbers: fields of the machine by name."""
+        """Boot. designs: (rmap, i_mmap, reclaim); rules: a kernel_rules record; numbers: fields of machine_t."""
         cdef machine_t *m
         cdef uint64_t slots = sum([pages for pages, _ in swap])
         cdef uint64_t boot = sizeof(machine_t) + (1 << 20) + slots * 9 // 4
@@ -260,11 +262,16 @@ cdef class Core:
 
     # ---------------------------------------------------------------- entry and exit of every call
 
+    cdef machine_t *booted(self) except NULL:
+        if self.m == NULL or len(self.regions) != NR_POOLS:
+            raise RuntimeError("this machine has not booted")
+        return self.m
+
     cdef machine_t *claim(self) except NULL:
         if self.m == NULL:
             raise RuntimeError("this machine has not booted")
         if vm_claim(&self.busy):
-            raise RuntimeError("this machine is in a call already, of another thread or of the code that a signal interrupted")
+            raise RuntimeError("this machine is in a call already: of another thread, or interrupted by a signal")
         return self.m
 
     cdef int release(self) except -1:
@@ -275,7 +282,8 @@ cdef class Core:
         cdef machine_t *m = self.claim()
         if pid != 0 and (pid >= m.pools[POOL_TASK].next or m.tasks[pid].state != TASK_ALIVE):
             vm_release(&self.busy)
-            raise ProcessLookupError(ESRCH, f"task {pid} is dead" if pid < m.pools[POOL_TASK].next else f"there is no task {pid}")
+            known = pid < m.pools[POOL_TASK].next
+            raise ProcessLookupError(ESRCH, f"task {pid} is dead" if known else f"there is no task {pid}")
         if pool_reserve_all(m) != 0 or pool_reserve(m, POOL_TASK, 16) != 0 or pool_reserve(m, POOL_FILE, 16) != 0:
             m.host_error = 0
             vm_release(&self.busy)
@@ -323,7 +331,7 @@ cdef class Core:
         if host & HOST_INTR:
             raise KeyboardInterrupt
         if host != 0:
-            raise MemoryError(f"the host has only {host_available()} bytes left; the machine is as it was before this access")
+            raise MemoryError(f"the host has only {host_available()} bytes left; what was done before it ran out stays")
         if killed != KILLED_NOT:
             raise TaskKilled(self.task(pid), records.KILLED_NAMES[killed], None if index < 0 else index)
         return 0
@@ -335,8 +343,8 @@ cdef class Core:
     # ---------------------------------------------------------------- views and numbers
 
     def view(self, str name):
-        """Read-only array over the records of a pool that are in use; it keeps the pool mapped, and shows what happens later."""
-        cdef machine_t *m = self.m
+        """Read-only array over the records of a pool that are in use. It keeps the pool mapped."""
+        cdef machine_t *m = self.booted()
         cdef uint32_t i = records.POOL_NAMES.index(name)
         cdef uint64_t n
         cdef uint64_t width = 1
@@ -374,14 +382,17 @@ cdef class Core:
         for i in range(<int>m.nr_zones):
             z = &m.zones[i]
             zones.append({
-                "name": ("DMA", "Normal", "HighMem")[i], "start_pfn": z.start_pfn, "end_pfn": z.end_pfn, "present": z.present,
-                "reserved": z.reserved, "free": z.free_pages, "min": z.pages_min, "low": z.pages_low, "high": z.pages_high,
+                "name": ("DMA", "Normal", "HighMem")[i], "start_pfn": z.start_pfn, "end_pfn": z.end_pfn,
+                "present": z.present,
+                "reserved": z.reserved, "free": z.free_pages,
+                "min": z.pages_min, "low": z.pages_low, "high": z.pages_high,
                 "active": lru_nr(m, i, LRU_ACTIVE), "inactive": lru_nr(m, i, LRU_INACTIVE),
                 "hot": z.pcp[0].count, "cold": z.pcp[1].count,
             })
         out = {
-            "nr_frames": m.nr_frames, "free": nr_free_pages(m), "zones": zones, "slab": slab, "nr_pagecache": m.nr_pagecache,
-            "nr_swapcache": m.nr_swapcache, "nr_mapped": m.nr_mapped_pages, "nr_dirty": m.nr_dirty, "nr_writeback": m.nr_writeback,
+            "nr_frames": m.nr_frames, "free": nr_free_pages(m), "zones": zones, "slab": slab,
+            "nr_pagecache": m.nr_pagecache, "nr_swapcache": m.nr_swapcache, "nr_mapped": m.nr_mapped_pages,
+            "nr_dirty": m.nr_dirty, "nr_writeback": m.nr_writeback,
             "nr_swap_pages": m.nr_swap_pages, "total_swap_pages": m.total_swap_pages, "committed": m.committed,
             "nr_tasks": m.nr_tasks, "nr_vmas": m.pools[POOL_VMA].live, "nr_mms": m.pools[POOL_MM].live,
             "nr_anon_vmas": m.pools[POOL_ANON_VMA].live, "nr_files": m.pools[POOL_FILE].live,
@@ -395,12 +406,15 @@ cdef class Core:
         """(area, pages, in use, priority) of each active area, as in /proc/swaps; pages with the header."""
         cdef machine_t *m = self.claim()
         cdef int i
-        out = [(i, m.swap[i].max, m.swap[i].inuse, m.swap[i].prio) for i in range(MAX_SWAPFILES) if m.swap[i].flags & SWP_USED]
+        out = []
+        for i in range(MAX_SWAPFILES):
+            if m.swap[i].flags & SWP_USED:
+                out.append((i, m.swap[i].max, m.swap[i].inuse, m.swap[i].prio))
         self.release()
         return out
 
     def caches(self):
-        """(name, active objects, slabs, empty slabs, object size, objects a slab, pages a slab, peak slabs) of each slab cache."""
+        """(name, objects, slabs, empty slabs, object size, objects a slab, pages a slab, peak slabs) of each cache."""
         cdef machine_t *m = self.claim()
         cdef cache_t *c
         cdef int i
@@ -421,15 +435,20 @@ cdef class Core:
 
     # ---------------------------------------------------------------- the whole state: save, load, clone
 
+    def hold(self):
+        """Claim the machine for several of the calls below; let_go() gives it back."""
+        self.claim()
+
+    def let_go(self):
+        self.release()
+
     def record(self):
-        """The machine record without what belongs to this process."""
-        cdef machine_t *m = self.claim()
+        """The machine record without what belongs to this process. The caller holds the machine."""
+        cdef machine_t *m = self.booted()
         cdef machine_t *copy = <machine_t *>calloc(1, sizeof(machine_t))
         if copy == NULL:
-            self.release()
             raise MemoryError()
         memcpy(copy, m, sizeof(machine_t))
-        self.release()
         forget_process(copy)
         out = (<const char *>copy)[:sizeof(machine_t)]
         free(copy)
@@ -439,13 +458,14 @@ cdef class Core:
         """(pool, first byte, byte after the last) of all that is state beside the record, in a fixed order."""
         cdef segment_t s[MAX_SEGMENTS]
         cdef int i
-        cdef int n = used_segments(self.m, s)
+        cdef int n = used_segments(self.booted(), s)
         cdef pool_t *p
         out = []
         for i in range(n):
             p = &self.m.pools[s[i].pool]
             if s[i].first + s[i].count > p.max:
-                raise ValueError(f"{s[i].count} {records.POOL_NAMES[s[i].pool]} records from {s[i].first} do not fit their pool")
+                name = records.POOL_NAMES[s[i].pool]
+                raise ValueError(f"{s[i].count} {name} records from {s[i].first} do not fit their pool")
             out.append((s[i].pool, s[i].first * p.stride, (s[i].first + s[i].count) * p.stride))
         return out
 
@@ -460,8 +480,6 @@ cdef class Core:
         cdef machine_t *m
         cdef const char *raw = record
         cdef const machine_t *r = <const machine_t *>raw
-        cdef uint64_t next, live
-        cdef uint32_t head
         cdef int i
         if len(record) != sizeof(machine_t) or not plausible(r):
             raise ValueError("not the record of a machine")
@@ -488,18 +506,21 @@ cdef class Core:
 
     def clone(self):
         """An independent machine in the same state."""
-        cdef Core other = type(self).restore(self.designs, self.record())
+        cdef Core other
         cdef segment_t s[MAX_SEGMENTS]
         cdef int i, n
         cdef pool_t *a
         cdef pool_t *b
         self.claim()
-        n = used_segments(self.m, s)
-        with nogil:
-            for i in range(n):
-                a = &self.m.pools[s[i].pool]
-                b = &other.m.pools[s[i].pool]
-                memcpy(b.base + s[i].first * a.stride, a.base + s[i].first * a.stride, s[i].count * a.stride)
-        self.release()
+        try:
+            other = type(self).restore(self.designs, self.record())
+            n = used_segments(self.m, s)
+            with nogil:
+                for i in range(n):
+                    a = &self.m.pools[s[i].pool]
+                    b = &other.m.pools[s[i].pool]
+                    memcpy(b.base + s[i].first * a.stride, a.base + s[i].first * a.stride, s[i].count * a.stride)
+        finally:
+            self.release()
         other.sealed()
         return other

@@ -1,6 +1,7 @@
 """COUNTER_NAMES: the counts of machine.counters, by index. What each one counts stands in counters.pxd.
 
-The first block has the names and the order of /proc/vmstat of 2.6.5 after its six nr_* lines (fact sheet linux-2004 9.1).
+The first block has the names and the order of /proc/vmstat of 2.6.5 after its six nr_* lines (fact sheet linux-2004
+9.1).
 """
 from vmcore._fast.counters cimport NR_COUNTERS
 from vmcore._fast.records cimport MAX_COUNTERS
@@ -29,5 +30,5 @@ COUNTER_NAMES = (
     "slab_pages_freed",
 )
 
-if len(COUNTER_NAMES) != NR_COUNTERS or NR_COUNTERS > MAX_COUNTERS:
+if len(COUNTER_NAMES) != NR_COUNTERS or <int>NR_COUNTERS > <int>MAX_COUNTERS:
     raise ImportError(f"COUNTER_NAMES has {len(COUNTER_NAMES)} names, the enum {NR_COUNTERS} counters")

@@ -1,8 +1,8 @@
 # The C surface of vmcore for other packages: `from vmcore._fast.engine cimport vm_enter, vm_touch, vm_leave`.
 #
-# A handle is opaque: free functions, no struct of ours and no vtable is compiled into you. It is valid from vm_enter() to vm_leave(); between
-# the two this thread owns the machine (a second thread gets RuntimeError), and the `nogil` functions may be called without the GIL.
-# No function here is thread safe, none keeps a pointer of yours.
+# A handle is opaque: free functions, no struct of ours and no vtable is compiled into you. It is valid from
+# vm_enter() to vm_leave(); between the two this thread owns the machine (a second thread gets RuntimeError), and the
+# `nogil` functions may be called without the GIL. No function here is thread safe, none keeps a pointer of yours.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef extern from *:
@@ -23,7 +23,8 @@ ctypedef struct vm_outcome:
     uint64_t done               # accesses (vm_run: records) completed
     uint64_t addr
 
-# Claim `machine` (a vmcore.Machine) for calls in the name of task `pid`; 0: no task, for vm_run. Raises as the methods of Machine do.
+# Claim `machine` (a vmcore.Machine) for calls in the name of task `pid`; 0: no task, for vm_run. Raises as the
+# methods of Machine do.
 cdef vmcore_machine *vm_enter(object machine, uint32_t pid) except NULL
 # Give it back. Raises KeyboardInterrupt, MemoryError, KernelBug or TaskKilled if one of them happened inside.
 cdef int vm_leave(vmcore_machine *h) except -1

@@ -1,7 +1,7 @@
 """Engine: the one extension type that Python sees; one method a call, and the C surface of engine.pxd.
 
-System calls return what the kernel returns, negative errno values included; task.py makes OSErrors of them. Arguments that task.py and
-machine.py have checked are not checked again; the arrays of touch() and run() are checked here.
+System calls return what the kernel returns, negative errno values included; task.py makes OSErrors of them. Arguments
+that task.py and machine.py have checked are not checked again; the arrays of touch() and run() are checked here.
 """
 from errno import ESRCH
 
@@ -33,7 +33,8 @@ from vmcore._fast.records cimport KILLED_NOT, NR_RLIM, POOL_FILE, POOL_TASK, TAS
 from vmcore._fast.swap cimport swapon
 from vmcore._fast.swapoff cimport do_swapoff
 from vmcore._fast.touch cimport (
-    TOUCH_BUS, TOUCH_OK, TOUCH_SEGV, run_result, run_trace, touch_batch, touch_range, touch_result, touch_token, trace_t,
+    TOUCH_BUS, TOUCH_OK, TOUCH_SEGV, run_result, run_trace, touch_batch, touch_range, touch_result, touch_token,
+    trace_t,
 )
 from vmcore._fast.truncate cimport do_truncate, file_sync, invalidate_inode_pages2, invalidate_mapping_pages
 
@@ -46,10 +47,17 @@ cdef bint get_u64(object o, Py_buffer *b) except -1:
         PyObject_GetBuffer(o, b, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     except (BufferError, ValueError, TypeError):
         return 0
-    if b.ndim == 1 and b.itemsize == 8 and b.format != NULL and (b.format[0] == c"L" or b.format[0] == c"Q") and b.format[1] == 0:
+    if b.ndim == 1 and b.itemsize == 8 and b.format != NULL and b.format[0] in (c"L", c"Q") and b.format[1] == 0:
         return 1
     PyBuffer_Release(b)
     return 0
+
+
+cdef uint64_t address(object o) except? 1:
+    try:
+        return <uint64_t>o
+    except OverflowError:
+        return arguments.integer("address", o)      # says what is wrong with it
 
 
 cdef uint64_t first_bad(const trace_t *t, uint64_t n, uint64_t nr_tasks) noexcept nogil:
@@ -84,17 +92,19 @@ cdef class Engine(Core):
         cdef uint64_t one
         cdef uint64_t n
         cdef int all_write = write is True
+        if type(addresses) is int:
+            if not all_write and write is not False:
+                all_write = arguments.flag("write", write)
+            one = address(addresses)
+            m = self.enter(pid)
+            with nogil:
+                touch_batch(m, pid, &one, NULL, all_write, 1, &r)
+            self.touched(pid, &r)
+            return
         if not get_u64(addresses, &a):
             addresses = arguments.addresses(addresses)
-            if type(addresses) is int:
-                if not all_write and write is not False:
-                    all_write = arguments.flag("write", write)
-                one = addresses
-                m = self.enter(pid)
-                with nogil:
-                    touch_batch(m, pid, &one, NULL, all_write, 1, &r)
-                self.touched(pid, &r)
-                return
+            if type(addresses) is int:      # a numpy integer, or what else has __index__
+                return self.touch(pid, addresses, write)
             PyObject_GetBuffer(addresses, &a, PyBUF_SIMPLE)
         try:
             n = <uint64_t>a.len // 8
@@ -205,7 +215,8 @@ cdef class Engine(Core):
             raise ProcessLookupError(ESRCH, f"there is no task {pid}")
         out = {
             "state": t.state, "mm": t.mm, "parent": t.parent, "killed_by": t.killed_by, "caps": t.caps, "nice": t.nice,
-            "min_flt": t.min_flt, "maj_flt": t.maj_flt, "start_ns": t.start_ns, "rlim": [t.rlim[i] for i in range(NR_RLIM)],
+            "min_flt": t.min_flt, "maj_flt": t.maj_flt, "start_ns": t.start_ns,
+            "rlim": [t.rlim[i] for i in range(NR_RLIM)],
             "comm": (<bytes>t.comm).decode(errors="replace"),
         }
         self.release()
@@ -231,7 +242,10 @@ cdef class Engine(Core):
 
     # ---------------------------------------------------------------- system calls on an address space: negative errno
 
-    def mmap(self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags, uint32_t file, uint64_t offset):
+    def mmap(
+        self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags, uint32_t file,
+        uint64_t offset,
+    ):
         cdef machine_t *m = self.enter(pid)
         cdef int64_t r
         with nogil:

@@ -3,6 +3,11 @@
 mm/memory.c and arch/i386/mm/fault.c of 2.6.5; fact sheet linux-2004 4.1 to 4.6, 6.9. Where 2.6.5 and -aa1 differ, m.rules and m.rmap
 say so. Wherever memory is taken, other pages of this very mm may be reclaimed meanwhile, so the pte is read again afterwards, as the kernel
 does after it dropped page_table_lock.
+
+The page that a major swap fault read waits in a pagevec, whose reference makes can_share_swap_page refuse. With readahead
+(page_cluster > 0) swapin_readahead has drained it; with page_cluster 0 the kernel's own code leaves it there, and every write
+fault on a swapped page would be copied. A task that waits for a disk does not find the CPU's pagevecs as it left them, so
+rules.swapin_drain (1 in all presets) drains after the read; 0 gives the letter of the code.
 """
 from libc.errno cimport EFAULT, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
@@ -17,7 +22,7 @@ from vmcore._fast.counters cimport FAULT_SIGBUS as COUNT_SIGBUS
 from vmcore._fast.filemap cimport NOPAGE_OOM, NOPAGE_SIGBUS, wait_on_page
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages
 from vmcore._fast.locks cimport trylock_page
-from vmcore._fast.lru cimport lru_cache_add_active, mark_page_accessed, put_page
+from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, mark_page_accessed, put_page
 from vmcore._fast.pagetable cimport pte_alloc, pte_is_swap, pte_pfn, pte_present, pte_swp
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
@@ -204,6 +209,8 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
             return FAULT_MINOR if m.ptes[pte] != e else FAULT_OOM
         result = FAULT_MAJOR
         count(m, PGMAJFAULT)
+        if m.rules.swapin_drain:
+            lru_add_drain(m)
     else:
         count(m, FAULT_SWAP_CACHE_HIT)
     mark_page_accessed(m, pfn)

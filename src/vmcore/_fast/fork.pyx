@@ -1,43 +1,36 @@
 """Tasks begin, copy themselves, become another program, and end: spawn, fork, exec, exit.
 
-Source: kernel/fork.c (copy_process, dup_mmap), mm/memory.c (copy_page_range), fs/exec.c (exec_mmap, setup_arg_pages),
-mm/mmap.c (exit_mmap) of 2.6.5; fact sheet linux-2004 sections 6.11, 5.5, 2.2, 2.5.
+Source: kernel/fork.c (copy_process, dup_mmap), fs/exec.c (exec_mmap, setup_arg_pages), mm/mmap.c (exit_mmap) of 2.6.5;
+fact sheet linux-2004 sections 6.11, 5.5. The ptes of a child are copied by copy_range.
 
 A task takes a task_struct, an order-1 stack, a lump for files, fs and signals, an mm_struct and a pgd. The slab number
 of all of them is the index of its mm, so exec, which changes the mm, renumbers them.
-
-fork copies every pte that is there, file pages too. Without chains the loop reads ptes and counts mapcounts, which are
-an array of their own; no frame record is touched. With chains every pte is an operation on the page's chain.
 """
 from libc.errno cimport E2BIG, EAGAIN, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t, int64_t
 from libc.string cimport memset
 
 from vmcore._fast.records cimport (
-    machine_t, mm_t, task_t, vma_t, frame_t, kernel_rules, CACHE_FS, CACHE_MM, CACHE_TASK, KILLED_FAULT, PAGE_SHIFT,
-    PG_DIRECT, POOL_MM, POOL_TASK, PTE_A, PTE_ANON, PTE_D, PTE_P, PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL,
-    PTE_USER, RLIM_STACK, NR_RLIM, TASK_ALIVE, TASK_DEAD, TASK_DYING, VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED, VM_MAYWRITE,
-    VM_SHARED, VM_STACK_FLAGS)
+    machine_t, mm_t, task_t, vma_t, CACHE_FS, CACHE_MM, CACHE_TASK, KILLED_FAULT, NR_RLIM, PAGE_SHIFT, POOL_MM,
+    POOL_TASK, PTE_A, PTE_ANON, PTE_D, PTE_P, PTE_RW, PTE_SHIFT, PTE_USER, RLIM_STACK, TASK_ALIVE, TASK_DEAD,
+    TASK_DYING, VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED, VM_STACK_FLAGS)
 from vmcore._fast.pool cimport pool_alloc, pool_free, pool_reserve, safe_point
 from vmcore._fast.locks cimport (
     down_i_shared, down_mmap_sem, spin_lock_ptl, spin_unlock_ptl, up_i_shared, up_mmap_sem)
 from vmcore._fast.bugs cimport bug, BUG_EXIT_MMAP_COUNT
-from vmcore._fast.counters cimport count, count_n, EXECS, EXITS, FORKS, FORK_PTES_COPIED, FORK_TABLES, FORK_VMAS
+from vmcore._fast.counters cimport count, EXECS, EXITS, FORKS, FORK_VMAS
 from vmcore._fast.frame cimport alloc_pages, free_pages_ok, GFP_HIGHUSER, GFP_KERNEL
 from vmcore._fast.slab cimport cache_alloc, cache_free, ledger_note, LEDGER_STACK
-from vmcore._fast.pagetable cimport (
-    free_pgtables, next_leaf, pgd_alloc, pgd_free, prefetch_read, prefetch_write, pte_alloc, pte_is_swap, pte_swp)
+from vmcore._fast.pagetable cimport free_pgtables, pgd_alloc, pgd_free, pte_alloc
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, put_page
-from vmcore._fast.swap cimport swap_duplicate, swp_slot
-from vmcore._fast.vma cimport vma_alloc, vma_destroy, vma_free, vma_link
+from vmcore._fast.vma cimport vma_alloc, vma_destroy, vma_link
 from vmcore._fast.zap cimport zap_page_range
+from vmcore._fast.copy_range cimport copy_page_range
 from vmcore._fast.mmap cimport vm_enough_memory, vm_unacct_memory
 
 cdef enum:
     STACK_ORDER = 1
     MAX_ARG_PAGES = 32
-    COPY_AHEAD = 24         # entries between the prefetch of a page's mapcount and its increment
-    CHAIN_AHEAD = 8         # the same for the chain node, once the frame record is there
     VMAS_SAFE = 1024        # vmas copied between safe points
 
 cdef uint64_t INFINITY = ~<uint64_t>0
@@ -256,152 +249,7 @@ cdef int64_t do_spawn(machine_t *m, const char *comm, uint64_t mmap_base, uint64
     return pid
 
 
-# ---------------------------------------------------------------- fork: one leaf table
-
-cdef inline void copy_other(machine_t *m, mm_t *cp, uint64_t *dst, uint64_t pte) noexcept nogil:
-    """An entry that is no page of ours: swapped, nonlinear, or of a reserved page: as it is."""
-    if pte_is_swap(pte):
-        swap_duplicate(m, pte_swp(pte))
-        cp.swapents += 1
-    dst[0] = pte
-
-
-cdef inline void ahead_plain(machine_t *m, uint32_t *mapcount, uint64_t pte) noexcept nogil:
-    if pte & PTE_P:
-        prefetch_write(&mapcount[pte >> PTE_SHIFT])
-    elif pte_is_swap(pte):
-        prefetch_write(&m.swap_map[swp_slot(m, pte_swp(pte))])
-
-
-cdef void copy_ptes(machine_t *m, uint32_t cmm, uint32_t from_, uint32_t to, uint32_t n, uint64_t keep,
-                    uint64_t keep_child) noexcept nogil:
-    """n entries of one leaf. keep, keep_child: the bits that the parent's and the child's present entries keep.
-    The loop that a design without chains is judged by: no call but for swap entries, no frame record."""
-    cdef uint64_t *src = &m.ptes[from_]
-    cdef uint64_t *dst = &m.ptes[to]
-    cdef uint32_t *mapcount = m.mapcount
-    cdef mm_t *cp = &m.mms[cmm]
-    cdef uint64_t pte
-    cdef uint64_t rss = 0
-    cdef uint64_t anon = 0
-    cdef uint64_t copied = 0
-    cdef uint32_t i
-    for i in range(n if n < <uint32_t>COPY_AHEAD else <uint32_t>COPY_AHEAD):
-        ahead_plain(m, mapcount, src[i])
-    for i in range(n):
-        if i + <uint32_t>COPY_AHEAD < n:
-            ahead_plain(m, mapcount, src[i + <uint32_t>COPY_AHEAD])
-        pte = src[i]
-        if (pte & (PTE_P | PTE_PROTNONE)) != 0 and (pte & PTE_SPECIAL) == 0:
-            mapcount[pte >> PTE_SHIFT] += 1
-            rss += 1
-            anon += (pte & PTE_ANON) != 0
-            src[i] = pte & keep
-            dst[i] = pte & keep_child
-        elif pte != 0:
-            copied += 1
-            copy_other(m, cp, &dst[i], pte)
-    cp.rss += rss
-    cp.anon_rss += anon
-    count_n(m, FORK_PTES_COPIED, copied + rss)
-
-
-cdef inline void ahead_chain(machine_t *m, uint64_t pte, uint64_t near) noexcept nogil:
-    cdef frame_t *f
-    if pte & PTE_P:
-        prefetch_write(&m.frames[pte >> PTE_SHIFT])
-        prefetch_write(&m.mapcount[pte >> PTE_SHIFT])
-    elif pte_is_swap(pte):
-        prefetch_write(&m.swap_map[swp_slot(m, pte_swp(pte))])
-    if near & PTE_P and not near & PTE_SPECIAL:
-        f = &m.frames[near >> PTE_SHIFT]
-        if not f.flags & <uint32_t>PG_DIRECT:
-            prefetch_write(&m.chains[<uint64_t>f.rmap * m.chain_words])
-
-
-cdef int copy_ptes_chained(machine_t *m, uint32_t cmm, uint32_t vma, uint64_t addr, uint32_t from_, uint32_t to, uint32_t n,
-                           uint64_t keep, uint64_t keep_child) noexcept nogil:
-    """The same for designs with rules.rmap_nodes. 0, or -ENOMEM with what was copied so far in place."""
-    cdef uint64_t *src = &m.ptes[from_]
-    cdef uint64_t *dst = &m.ptes[to]
-    cdef mm_t *cp = &m.mms[cmm]
-    cdef uint64_t pte
-    cdef uint64_t copied = 0
-    cdef uint32_t i
-    cdef int err = 0
-    for i in range(n):
-        if i + <uint32_t>COPY_AHEAD < n:
-            ahead_chain(m, src[i + <uint32_t>COPY_AHEAD], src[i + <uint32_t>CHAIN_AHEAD])
-        if src[i] == 0:
-            continue
-        if m.chain_spare == 0:
-            # both page_table_locks are dropped for this: reclaim may unmap what we copied, and what we are about to
-            err = m.rmap.reserve(m)
-            if err < 0:
-                break
-        pte = src[i]
-        if (pte & (PTE_P | PTE_PROTNONE)) != 0 and (pte & PTE_SPECIAL) == 0:
-            src[i] = pte & keep
-            dst[i] = pte & keep_child
-            cp.rss += 1
-            cp.anon_rss += (pte & PTE_ANON) != 0
-            m.rmap.page_add(m, <uint32_t>(pte >> PTE_SHIFT), vma, addr + (<uint64_t>i << PAGE_SHIFT), to + i,
-                            (pte & PTE_ANON) != 0)
-            copied += 1
-        elif pte != 0:
-            copy_other(m, cp, &dst[i], pte)
-            copied += 1
-    count_n(m, FORK_PTES_COPIED, copied)
-    return err
-
-
 # ---------------------------------------------------------------- fork
-
-cdef int copy_page_range(machine_t *m, uint32_t cmm, uint32_t pmm, uint32_t child, uint32_t parent) noexcept nogil:
-    """Every pte of the parent's vma. A table is made for the child wherever the parent has one, even if it is empty."""
-    cdef vma_t *v = &m.vmas[parent]
-    cdef uint32_t chained = m.rules.rmap_nodes
-    cdef uint64_t keep = ~<uint64_t>0
-    cdef uint64_t keep_child = ~<uint64_t>PTE_A
-    cdef uint64_t a = v.start
-    cdef uint64_t stop
-    cdef uint32_t t, to, from_, n, tables
-    cdef int err
-    if (v.flags & <uint32_t>(VM_SHARED | VM_MAYWRITE)) == <uint32_t>VM_MAYWRITE:
-        keep = ~<uint64_t>PTE_RW
-    if v.flags & <uint32_t>VM_SHARED:
-        keep_child &= ~<uint64_t>PTE_D
-    keep_child &= keep
-    while a < v.end:
-        t = next_leaf(m, pmm, &a, v.end)
-        if t == 0:
-            break
-        if safe_point(m) < 0:
-            return -ENOMEM
-        tables = m.mms[cmm].nr_ptes
-        to = pte_alloc(m, cmm, a)
-        if to == 0:
-            return -ENOMEM
-        count_n(m, FORK_TABLES, m.mms[cmm].nr_ptes - tables)
-        stop = ((a >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > v.end:
-            stop = v.end
-        n = <uint32_t>((stop - a) >> PAGE_SHIFT)
-        from_ = (t << m.pt_shift) | (<uint32_t>(a >> PTE_SHIFT) & m.pt_mask)
-        spin_lock_ptl(m, cmm)
-        spin_lock_ptl(m, pmm)
-        if chained:
-            err = copy_ptes_chained(m, cmm, child, a, from_, to, n, keep, keep_child)
-        else:
-            err = 0
-            copy_ptes(m, cmm, from_, to, n, keep, keep_child)
-        spin_unlock_ptl(m, pmm)
-        spin_unlock_ptl(m, cmm)
-        if err < 0:
-            return err
-        a = stop
-    return 0
-
 
 cdef uint32_t vma_copy(machine_t *m, uint32_t cmm, uint32_t parent) noexcept nogil:
     """The child's vma, on its lists before any pte is copied, so that reclaim and swapoff find it; 0 = no memory."""

@@ -12,7 +12,7 @@ from vmcore._fast.counters cimport (
     ALLOC_FAILURES, ALLOC_LIVELOCK, PGALLOC_HIGH, PGFREE, count, count_n, count_zone,
 )
 from vmcore._fast.records cimport (
-    MAX_ORDER, MAX_ZONES, PCP_RING, PF_KSWAPD, PF_MEMALLOC, PG_ACTIVE, PG_ANON, PG_BUDDY, PG_LOCKED, PG_LRU, PG_ORDER_SHIFT, PG_PCP,
+    MAX_ORDER, MAX_ZONES, PCP_RING, PF_KSWAPD, PF_MEMALLOC, PF_SWAPOFF_FAILED, PG_ACTIVE, PG_ANON, PG_BUDDY, PG_LOCKED, PG_LRU, PG_ORDER_SHIFT, PG_PCP,
     PG_RECLAIM, PG_RESERVED, PG_SWAPCACHE, PG_WRITEBACK, POOL_FRAME, TASK_ALIVE, ZONE_DMA, ZONE_HIGHMEM, ZONE_NORMAL, frame_t,
     free_area_t, machine_t, pcp_t, zone_t,
 )
@@ -375,6 +375,8 @@ cdef uint32_t alloc_slow(machine_t *m, int top, uint32_t gfp, uint32_t order) no
     cdef uint64_t since = m.now
     cdef uint64_t freed
     cdef int z
+    if not (m.pf & PF_MEMALLOC):
+        m.scan_serial += 1
     if not (m.pf & PF_KSWAPD):
         for z in range(top, -1, -1):
             if m.zones[z].present:
@@ -392,9 +394,11 @@ cdef uint32_t alloc_slow(machine_t *m, int top, uint32_t gfp, uint32_t order) no
         pf = m.pf
         m.pf |= PF_MEMALLOC
         m.reclaim.try_to_free_pages(m, gfp)
-        m.pf = pf
+        m.pf = pf | (m.pf & PF_SWAPOFF_FAILED)
         if m.host_error != 0:
             return 0
+        if m.pf & PF_SWAPOFF_FAILED:
+            return alloc_failed(m)
         pfn = take(m, top, gfp, order, MARK_MIN)
         if pfn != 0:
             return pfn
@@ -417,6 +421,8 @@ cdef uint32_t alloc_slow(machine_t *m, int top, uint32_t gfp, uint32_t order) no
             m.up.out_of_memory(m)
             m.livelock_since = 0
             since = m.now
+            if m.pf & PF_SWAPOFF_FAILED:
+                return alloc_failed(m)
 
 
 cdef uint32_t alloc_pages(machine_t *m, uint32_t gfp, uint32_t order) noexcept nogil:

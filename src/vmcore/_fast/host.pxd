@@ -1,4 +1,5 @@
-# The host's side of a machine: the memory of its pools, its wiring, and the polls for host signals. Belongs to engine.pyx.
+# The host's side of a machine: the memory of its pools, its wiring, and the polls for host signals. Belongs to
+# engine.pyx.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport machine_t
 
@@ -23,7 +24,7 @@ cdef class Region:
     cdef bint sealed        # buffers are read-only; only restore() fills a region from Python
 
 # Stride, greatest number of records and flags of each pool; needs m.rules, m.nr_frames, m.chain_words.
-cdef void pool_plan(machine_t *m, uint64_t swap_slots, uint64_t *stride, uint64_t *most, uint32_t *flags) noexcept nogil
+cdef void pool_plan(machine_t *m, uint64_t slots, uint64_t *stride, uint64_t *most, uint32_t *flags) noexcept nogil
 # Set what follows from rules and pools: pointers, shifts, upward calls. Designs are the engine's business.
 cdef void wire(machine_t *m) noexcept nogil
 # chain_words, nrpte and the page-table shifts, from m.rules.

@@ -1,7 +1,7 @@
 """Memory and wiring of a machine on its host: pool sizes, regions, pointers, upward calls, host signals.
 
-A pool is reserved once (pool.pyx) and handed to a Region, which unmaps it when the last of machine and views is gone. What is in use is a
-short list of segments: save, load and clone copy these, and nothing else is state.
+A pool is reserved once (pool.pyx) and handed to a Region, which unmaps it when the last of machine and views is gone.
+What is in use is a short list of segments: save, load and clone copy these, and nothing else is state.
 """
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.exc cimport PyErr_CheckSignals
@@ -12,11 +12,12 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from vmcore._fast.oom cimport out_of_memory
 from vmcore._fast.pool cimport POOL_HUGE
 from vmcore._fast.records cimport (
-    CACHE_ANON_VMA, CACHE_DENTRY, CACHE_FILP, CACHE_INODE, CACHE_PTE_CHAIN, CACHE_RADIX, CACHE_VMA, HOST_INTR, NR_CACHES, NR_POOLS,
-    POOL_ANON_VMA, POOL_EVENT, POOL_FILE, POOL_FRAME, POOL_LRU_CHUNK, POOL_MAPCOUNT, POOL_MM, POOL_PAGE_TOKEN, POOL_PTE,
-    POOL_PTE_CHAIN, POOL_RADIX, POOL_SCRATCH, POOL_SLAB, POOL_SLOT_TOKEN, POOL_SWAP_CACHE, POOL_SWAP_FREE, POOL_SWAP_MAP,
-    POOL_SWAP_NODE, POOL_SWAP_SUMMARY, POOL_TABLE, POOL_TASK, POOL_VMA, anon_vma_t, event_t, file_t, frame_t, lru_chunk_t, machine_t, mm_t, radix_node_t, slab_t,
-    swap_node_t, table_t, task_t, vma_t, zone_t,
+    CACHE_ANON_VMA, CACHE_DENTRY, CACHE_FILP, CACHE_INODE, CACHE_PTE_CHAIN, CACHE_RADIX, CACHE_VMA, HOST_INTR,
+    NR_CACHES, NR_POOLS, POOL_ANON_VMA, POOL_EVENT, POOL_FILE, POOL_FRAME, POOL_LRU_CHUNK, POOL_MAPCOUNT, POOL_MM,
+    POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_RADIX, POOL_SCRATCH, POOL_SLAB, POOL_SLOT_TOKEN, POOL_SWAP_CACHE,
+    POOL_SWAP_FREE, POOL_SWAP_MAP, POOL_SWAP_NODE, POOL_SWAP_SUMMARY, POOL_TABLE, POOL_TASK, POOL_VMA, anon_vma_t,
+    event_t, file_t, frame_t, lru_chunk_t, machine_t, mm_t, radix_node_t, slab_t, swap_node_t, table_t, task_t, vma_t,
+    zone_t,
 )
 from vmcore._fast.mmap cimport vm_enough_memory
 from vmcore._fast.swap cimport end_page_writeback
@@ -48,16 +49,16 @@ cdef class Region:
 
 # ---------------------------------------------------------------- pools
 
-cdef void pool_plan(machine_t *m, uint64_t swap_slots, uint64_t *stride, uint64_t *most, uint32_t *flags) noexcept nogil:
+cdef void pool_plan(machine_t *m, uint64_t slots, uint64_t *stride, uint64_t *most, uint32_t *flags) noexcept nogil:
     cdef uint64_t frames = (m.nr_frames + 4096) & ~<uint64_t>4095
     cdef uint64_t table = <uint64_t>8 << m.pt_shift
     cdef uint64_t tables = (<uint64_t>1 << 32) >> m.pt_shift
     cdef uint64_t host = <uint64_t>sysconf(_SC_PHYS_PAGES) * <uint64_t>sysconf(_SC_PAGESIZE)
-    cdef uint64_t slots = <uint64_t>1 << 26
     cdef uint32_t huge = POOL_HUGE if m.nr_frames >= HUGE_FROM else 0
     cdef int i
-    if 2 * swap_slots > slots:
-        slots = 2 * swap_slots
+    slots = 2 * slots
+    if slots < <uint64_t>1 << 26:
+        slots = <uint64_t>1 << 26
     if tables * table > 2 * host and tables > 65536:    # the host refuses a step long before these are used up
         tables = 2 * host // table
         if tables < 65536:

@@ -8,9 +8,10 @@
                     segments of the pools, in the order of Core.segments()
        end      4   CRC-32 of all before it
 
-The state has no pointers and no host-dependent numbers: equal machines give equal files. A file that is truncated, damaged, of another
-format or layout is refused before anything is built from it.
+The state has no pointers and no host-dependent numbers: equal machines give equal files. A file that is truncated,
+damaged, of another format or layout is refused before anything is built from it.
 """
+
 from __future__ import annotations
 
 import json
@@ -36,6 +37,7 @@ def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> 
     part = f"{target}.part"
     header = json.dumps({"format": FORMAT, "layout": LAYOUT, "designs": engine.designs, "meta": meta}).encode()
     crc = 0
+    engine.hold()
     try:
         with open(part, "wb") as f:
             for piece in (MAGIC, len(header).to_bytes(4, "little"), header, engine.record()):
@@ -44,15 +46,17 @@ def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> 
             for pool, first, end in engine.segments():
                 memory = memoryview(engine.region(pool))
                 for at in range(first, end, BLOCK):
-                    piece = memory[at:min(at + BLOCK, end)]
-                    crc = zlib.crc32(piece, crc)
-                    f.write(piece)
+                    block = memory[at : min(at + BLOCK, end)]
+                    crc = zlib.crc32(block, crc)
+                    f.write(block)
             f.write(crc.to_bytes(4, "little"))
         os.replace(part, target)
     except BaseException:
         if os.path.exists(part):
             os.unlink(part)
         raise
+    finally:
+        engine.let_go()
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Engine, dict[str, Any]]:
@@ -85,7 +89,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Engine, dict[str, Any]]:
         for pool, first, end in segments:
             memory = memoryview(engine.region(pool))
             for at in range(first, end, BLOCK):
-                piece = memory[at:min(at + BLOCK, end)]
+                piece = memory[at : min(at + BLOCK, end)]
                 if f.readinto(piece) != len(piece):
                     raise ValueError(f"{name}: truncated")
         engine.sealed()

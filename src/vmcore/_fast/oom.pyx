@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.counters cimport OOM_CALLS, OOM_KILLS, count
 from vmcore._fast.fork cimport do_exit
 from vmcore._fast.records cimport (
-    CAP_SYS_ADMIN, CAP_SYS_RAWIO, KILLED_OOM, PF_SWAPOFF, POOL_TASK, TASK_ALIVE, TASK_DYING, machine_t, task_t,
+    CAP_SYS_ADMIN, CAP_SYS_RAWIO, KILLED_OOM, PF_SWAPOFF, PF_SWAPOFF_FAILED, POOL_TASK, TASK_ALIVE, TASK_DYING, machine_t, task_t,
 )
 
 cdef enum:
@@ -55,19 +55,18 @@ cdef void oom_kill(machine_t *m) noexcept nogil:
     cdef uint64_t points
     cdef uint64_t worst = 0
     if m.pf & PF_SWAPOFF:
-        victim = m.current          # chosen outright; swapoff gives up with ENOMEM, which ends the shortage
-    else:
-        for pid in range(1, <uint32_t>m.pools[POOL_TASK].next):
-            points = badness(m, pid)
-            if points > worst:
-                worst = points
-                victim = pid
+        # the task in swapoff is chosen outright: alloc_pages gives up for it, swapoff fails, and that ends the shortage
+        m.pf |= PF_SWAPOFF_FAILED
+        return
+    for pid in range(1, <uint32_t>m.pools[POOL_TASK].next):
+        points = badness(m, pid)
+        if points > worst:
+            worst = points
+            victim = pid
     if victim == 0:
         return
     count(m, OOM_KILLS)
     m.oom_lastkill = m.now
-    if m.pf & PF_SWAPOFF:
-        return
     m.tasks[victim].memdie = 1
     m.tasks[victim].killed_by = KILLED_OOM
     m.tasks[victim].state = TASK_DYING

@@ -1,8 +1,10 @@
-# Radix page tables: `levels` levels of tables of 1 << pt_shift entries. Level 0 is the leaf. mm/memory.c, asm/pgtable.h of 2.6.5.
+# Radix page tables: `levels` levels of tables of 1 << pt_shift entries. Level 0 is the leaf. mm/memory.c,
+# asm/pgtable.h of 2.6.5.
 #
-# An upper entry is child << 12 | PTE_P. A table of the pool is all zero when free, so that allocation clears nothing. A leaf's place is
-# a u32 pte index: table << pt_shift | slot; 0 is null. i386-PAE: the pgd (level 2, 4 entries) is a 32-byte slab object,
-# not a frame. Leaf tables count in nr_page_table_pages (2004 kernels counted only those), come from highmem with rules.highpte.
+# An upper entry is child << 12 | PTE_P. A table of the pool is all zero when free (but for the free link in its first
+# word), so that allocation clears nothing. A leaf's place is a u32 pte index: table << pt_shift | slot; 0 is null.
+# i386-PAE: the pgd (level 2, 4 entries) is a 32-byte slab object, not a frame. Leaf tables count in
+# nr_page_table_pages (2004 kernels counted only those), come from highmem with rules.highpte.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport machine_t, mm_t, PTE_P, PTE_PROTNONE, PTE_SHIFT, PTE_KIND, PTE_SWAP, PTE_FILE
 
@@ -47,22 +49,24 @@ cdef inline uint32_t pte_lookup(machine_t *m, uint32_t mm, uint64_t addr) noexce
 cdef uint32_t pte_alloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
 # The mm's top table; made at mm creation. -ENOMEM.
 cdef int pgd_alloc(machine_t *m, uint32_t mm) noexcept nogil
-# Free the leaf tables that lie wholly in [start, end) and the upper tables that then cover nothing; every pte in them must be none.
-# Callers give spans as the kernel's free_pgtables does (bounded by neighbouring vmas). exit: start 0, end task_size.
+# Free the leaf tables that lie wholly in [start, end) and the upper tables that then cover nothing; every pte in them
+# must be none. Callers give spans as the kernel's free_pgtables does (bounded by neighbouring vmas). exit: start 0, end
+# task_size.
 cdef void free_pgtables(machine_t *m, uint32_t mm, uint64_t start, uint64_t end) noexcept nogil
 cdef void pgd_free(machine_t *m, uint32_t mm) noexcept nogil
-# Next leaf table that exists at or after *addr and below end: returns it and moves *addr up to its first covered address
-# that is >= the given one; 0 if there is none.
+# Next leaf table that exists at or after *addr and below end: returns it and moves *addr up to its first covered
+# address that is >= the given one; 0 if there is none.
 cdef uint32_t next_leaf(machine_t *m, uint32_t mm, uint64_t *addr, uint64_t end) noexcept nogil
 
-# Hints to the host's caches: never an access, any address is allowed.
+# Hints to the host's caches: never an access, any address is allowed. The empty asm keeps them: gcc takes a function
+# that does nothing but prefetch for one without effects, and drops the calls of it.
 cdef extern from *:
     """
     #ifndef VMCORE_PREFETCH
     #define VMCORE_PREFETCH
     #if defined(__GNUC__) || defined(__clang__)
-    #define vmcore_prefetch_read(p) __builtin_prefetch((p), 0, 3)
-    #define vmcore_prefetch_write(p) __builtin_prefetch((p), 1, 3)
+    #define vmcore_prefetch_read(p) do { __builtin_prefetch((p), 0, 3); __asm__ volatile(""); } while (0)
+    #define vmcore_prefetch_write(p) do { __builtin_prefetch((p), 1, 3); __asm__ volatile(""); } while (0)
     #else
     #define vmcore_prefetch_read(p) ((void)(p))
     #define vmcore_prefetch_write(p) ((void)(p))

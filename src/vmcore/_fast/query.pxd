@@ -29,6 +29,7 @@ cdef struct smaps_t:        # bytes; the lines of smaps in proc(5)
 
 # Entries of pages [first, first + n) of an mm; out is zeroed by the caller.
 cdef void pagemap_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, pagemap_t *out) noexcept nogil
-# 1 for each page of [first, first + n) that needs no read: present, or in the page or swap cache. -ENOMEM if part of it is not mapped.
+# 1 for each page of [first, first + n) that needs no read: present, or in the page or swap cache. -ENOMEM if part of
+# it is not mapped.
 cdef int mincore_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, uint8_t *out) noexcept nogil
 cdef void smaps_fill(machine_t *m, uint32_t vma, smaps_t *out) noexcept nogil

@@ -339,6 +339,12 @@ cdef struct zone_t:
     int32_t prev_priority
     free_area_t area[11]
     pcp_t pcp[2]            # 0 hot, 1 cold
+    # a scan of the whole active list that changed nothing (v2_6.pyx, "idle passes"): when, and what it counted
+    uint64_t idle_serial
+    uint64_t idle_changes
+    uint64_t idle_active
+    uint64_t idle_inactive
+    uint64_t idle_delta[128]
 
 # ---------------------------------------------------------------- swap areas
 
@@ -461,7 +467,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t nr_zones       # 2 or 3
     uint32_t pgd_slab       # 1: the pgd is a 32-byte slab object (PAE)
     uint32_t word_size      # 4 or 8: word of the simulated machine
-    uint32_t spare0
+    uint32_t swapin_drain   # 1: a major swap fault leaves no page in the pagevecs (see swap.pyx)
     uint32_t spare1
     uint64_t task_size      # TASK_SIZE
     uint64_t unmapped_base  # TASK_UNMAPPED_BASE
@@ -518,6 +524,7 @@ cdef enum:
     PF_MEMALLOC = 1         # m.pf: reclaim is running in this context
     PF_KSWAPD = 2
     PF_SWAPOFF = 4
+    PF_SWAPOFF_FAILED = 8   # the OOM killer chose the swapoff that runs
     HOST_INTR = 1           # m.host_error: Ctrl-C
     HOST_NOMEM = 2          # the host refused a pool step
     PAGEVEC_SIZE = 16
@@ -570,9 +577,11 @@ cdef struct machine_t:
     uint32_t host_error     # HOST_*, set at a safe point; the call unwinds and the boundary raises
     uint32_t bug            # id of the first broken invariant, 0 = none (check_ids.pxd)
     uint64_t bug_arg[3]
+    uint64_t scan_serial    # reclaim runs begun; between two of them tasks may touch memory
     uint32_t kswapd_awake
     uint32_t in_kswapd
     uint64_t poll_count
+    uint64_t poll_ptes      # RMAP_PTES_EXAMINED at the last look at the host's signals
     # -- time
     uint64_t now            # ns
     uint64_t event_seq

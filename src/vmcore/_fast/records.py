@@ -1,8 +1,9 @@
 """The packed records of records.pxd as numpy dtypes under the same names, and the constants that their fields hold.
 
-engine.pyx asserts at import that each size equals the C struct's. Views of a machine (``Machine.frames``, ``Machine.vmas``, ...) have
-these dtypes; the meaning of each field stands in records.pxd.
+engine.pyx asserts at import that each size equals the C struct's. Views of a machine (``Machine.frames``,
+``Machine.vmas``, ...) have these dtypes; the meaning of each field stands in records.pxd.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -21,27 +22,100 @@ frame_t = _record(flags=_u4, refs=_i4, mapping=_u4, priv=_u4, index=_u8, rmap=_u
 table_t = _record(base=_u8, frame=_u4, mm=_u4)
 
 vma_t = _record(
-    start=_u8, end=_u8, pgoff=_u8, flags=_u4, mm=_u4, file=_u4, anon_vma=_u4, rb_parent=_u4, rb_left=_u4, rb_right=_u4,
-    next=_u4, prev=_u4, shared_next=_u4, shared_prev=_u4, anon_next=_u4, anon_prev=_u4, accounted=_u4,
+    start=_u8,
+    end=_u8,
+    pgoff=_u8,
+    flags=_u4,
+    mm=_u4,
+    file=_u4,
+    anon_vma=_u4,
+    rb_parent=_u4,
+    rb_left=_u4,
+    rb_right=_u4,
+    next=_u4,
+    prev=_u4,
+    shared_next=_u4,
+    shared_prev=_u4,
+    anon_next=_u4,
+    anon_prev=_u4,
+    accounted=_u4,
 )
 
 mm_t = _record(
-    task=_u4, pgd=_u4, mmap=_u4, rb_root=_u4, mmap_cache=_u4, map_count=_u4, def_flags=_u4, nr_ptes=_u4, nr_upper=_u4,
-    leaf=_u4, mmlist_next=_u4, mmlist_prev=_u4, leaf_tag=_u8, free_area_cache=_u8, mmap_base=_u8, total_vm=_u8,
-    locked_vm=_u8, rss=_u8, anon_rss=_u8, swapents=_u8, anon_written=_u8,
-    leaf_epoch=_u4, pad0=_u4, start_code=_u8, end_code=_u8, start_data=_u8,
-    end_data=_u8, start_brk=_u8, brk=_u8, start_stack=_u8, arg_start=_u8, arg_end=_u8, env_start=_u8, env_end=_u8,
+    task=_u4,
+    pgd=_u4,
+    mmap=_u4,
+    rb_root=_u4,
+    mmap_cache=_u4,
+    map_count=_u4,
+    def_flags=_u4,
+    nr_ptes=_u4,
+    nr_upper=_u4,
+    leaf=_u4,
+    mmlist_next=_u4,
+    mmlist_prev=_u4,
+    leaf_tag=_u8,
+    free_area_cache=_u8,
+    mmap_base=_u8,
+    total_vm=_u8,
+    locked_vm=_u8,
+    rss=_u8,
+    anon_rss=_u8,
+    swapents=_u8,
+    anon_written=_u8,
+    leaf_epoch=_u4,
+    pad0=_u4,
+    start_code=_u8,
+    end_code=_u8,
+    start_data=_u8,
+    end_data=_u8,
+    start_brk=_u8,
+    brk=_u8,
+    start_stack=_u8,
+    arg_start=_u8,
+    arg_end=_u8,
+    env_start=_u8,
+    env_end=_u8,
 )
 
 task_t = _record(
-    state=_u4, mm=_u4, parent=_u4, killed_by=_u4, caps=_u4, stack=_u4, memdie=_u4, nice=_i4, min_flt=_u8, maj_flt=_u8,
-    start_ns=_u8, cpu_ns=_u8, rlim=(_u8, (4,)), comm="S32",
+    state=_u4,
+    mm=_u4,
+    parent=_u4,
+    killed_by=_u4,
+    caps=_u4,
+    stack=_u4,
+    memdie=_u4,
+    nice=_i4,
+    min_flt=_u8,
+    maj_flt=_u8,
+    start_ns=_u8,
+    cpu_ns=_u8,
+    rlim=(_u8, (4,)),
+    comm="S32",
 )
 
 file_t = _record(
-    kind=_u4, flags=_u4, size=_u8, nrpages=_u8, swapped=_u8, root=_u4, height=_u4, disk_root=_u4, disk_height=_u4,
-    i_mmap=_u4, i_mmap_shared=_u4, nr_i_mmap=_u4, nr_i_mmap_shared=_u4, truncate_count=_u4, refs=_u4, device=_u4, ra_hit=_u4,
-    ra_miss=_u4, pad=_u4, name="S64",
+    kind=_u4,
+    flags=_u4,
+    size=_u8,
+    nrpages=_u8,
+    swapped=_u8,
+    root=_u4,
+    height=_u4,
+    disk_root=_u4,
+    disk_height=_u4,
+    i_mmap=_u4,
+    i_mmap_shared=_u4,
+    nr_i_mmap=_u4,
+    nr_i_mmap_shared=_u4,
+    truncate_count=_u4,
+    refs=_u4,
+    device=_u4,
+    ra_hit=_u4,
+    ra_miss=_u4,
+    pad=_u4,
+    name="S64",
 )
 
 radix_node_t = _record(slot=(_u8, (64,)), count=_u4, shift=_u4)
@@ -57,41 +131,119 @@ swap_node_t = _record(radix=_u4, count=_u4)
 event_t = _record(when=_u8, seq=_u8, kind=_u4, arg=_u4)
 
 kernel_rules = _record(
-    **dict.fromkeys((
-        "page_anon", "merge_anon_pgoff", "merge_anon_vma", "merge_mprotect", "anon_pgoff", "swapin_cow", "gup_test",
-        "unmap_young_fails", "rmap_nodes", "struct_page_size", "vma_size", "anon_vma_size", "mm_size", "task_size_bytes",
-        "l1_line", "pte_addr_size", "highpte", "levels", "pt_shift", "swap_offset_bits", "max_map_count", "min_free_min",
-        "min_free_max", "nr_zones", "pgd_slab", "word_size", "spare0", "spare1",
-    ), _u4),
+    **dict.fromkeys(
+        (
+            "page_anon",
+            "merge_anon_pgoff",
+            "merge_anon_vma",
+            "merge_mprotect",
+            "anon_pgoff",
+            "swapin_cow",
+            "gup_test",
+            "unmap_young_fails",
+            "rmap_nodes",
+            "struct_page_size",
+            "vma_size",
+            "anon_vma_size",
+            "mm_size",
+            "task_size_bytes",
+            "l1_line",
+            "pte_addr_size",
+            "highpte",
+            "levels",
+            "pt_shift",
+            "swap_offset_bits",
+            "max_map_count",
+            "min_free_min",
+            "min_free_max",
+            "nr_zones",
+            "pgd_slab",
+            "word_size",
+            "swapin_drain",
+            "spare1",
+        ),
+        _u4,
+    ),
     **dict.fromkeys(("task_size", "unmapped_base", "stack_top", "page_offset", "lowmem_pages"), _u8),
 )
+RULES: tuple[str, ...] = kernel_rules.names or ()
 
 # one access of Machine.run(): public as vmcore.TRACE_DTYPE
 trace_t = np.dtype({"names": ["addr", "task", "op"], "formats": [_u8, _u4, _u1], "offsets": [0, 8, 12], "itemsize": 16})
 
 # one page of Task.pagemap(); slot indexes Machine.swap_map
-pagemap_t = np.dtype({
-    "names": ["present", "swapped", "zero", "file", "anon", "exclusive", "dirty", "accessed", "writable", "frame", "slot"],
-    "formats": ["?"] * 9 + [_u4, _u8],
-    "offsets": [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16],
-    "itemsize": 24,
-})
+pagemap_t = np.dtype(
+    {
+        "names": [
+            "present",
+            "swapped",
+            "zero",
+            "file",
+            "anon",
+            "exclusive",
+            "dirty",
+            "accessed",
+            "writable",
+            "frame",
+            "slot",
+        ],
+        "formats": ["?"] * 9 + [_u4, _u8],
+        "offsets": [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16],
+        "itemsize": 24,
+    }
+)
 
 # ---------------------------------------------------------------- pools, in the order of the enum in records.pxd
 
 POOL_NAMES = (
-    "frame", "mapcount", "pte", "table", "vma", "mm", "task", "file", "anon_vma", "pte_chain", "lru_chunk", "radix",
-    "swap_map", "swap_cache", "page_token", "slot_token", "slab", "event", "scratch",
-    "swap_free", "swap_summary", "swap_node",
+    "frame",
+    "mapcount",
+    "pte",
+    "table",
+    "vma",
+    "mm",
+    "task",
+    "file",
+    "anon_vma",
+    "pte_chain",
+    "lru_chunk",
+    "radix",
+    "swap_map",
+    "swap_cache",
+    "page_token",
+    "slot_token",
+    "slab",
+    "event",
+    "scratch",
+    "swap_free",
+    "swap_summary",
+    "swap_node",
 )
 
 # dtype of a pool's records; pte and pte_chain records are arrays whose length the machine decides
 POOL_DTYPES = {
-    "frame": frame_t, "mapcount": np.dtype(_u4), "pte": np.dtype(_u8), "table": table_t, "vma": vma_t, "mm": mm_t,
-    "task": task_t, "file": file_t, "anon_vma": anon_vma_t, "pte_chain": np.dtype(_u4), "lru_chunk": lru_chunk_t,
-    "radix": radix_node_t, "swap_map": np.dtype(_u2), "swap_cache": np.dtype(_u4), "page_token": np.dtype(_u8),
-    "slot_token": np.dtype(_u8), "slab": slab_t, "event": event_t, "scratch": np.dtype(_u8),
-    "swap_free": np.dtype(_u8), "swap_summary": np.dtype(_u8), "swap_node": swap_node_t,
+    "frame": frame_t,
+    "mapcount": np.dtype(_u4),
+    "pte": np.dtype(_u8),
+    "table": table_t,
+    "vma": vma_t,
+    "mm": mm_t,
+    "task": task_t,
+    "file": file_t,
+    "anon_vma": anon_vma_t,
+    "pte_chain": np.dtype(_u4),
+    "lru_chunk": lru_chunk_t,
+    "radix": radix_node_t,
+    "swap_map": np.dtype(_u2),
+    "swap_cache": np.dtype(_u4),
+    "page_token": np.dtype(_u8),
+    "slot_token": np.dtype(_u8),
+    "slab": slab_t,
+    "event": event_t,
+    "scratch": np.dtype(_u8),
+    "swap_free": np.dtype(_u8),
+    "swap_summary": np.dtype(_u8),
+    "swap_node": swap_node_t,
 }
 
 # ---------------------------------------------------------------- constants of records.pxd that fields hold
@@ -158,7 +310,7 @@ VM_HUGETLB = 0x400000
 VM_NONLINEAR = 0x800000
 
 TASK_FREE, TASK_ALIVE, TASK_DYING, TASK_DEAD = range(4)
-KILLED_NAMES = (None, "oom", "fault", "segv", "bus")    # of task_t.killed_by
+KILLED_NAMES = (None, "oom", "fault", "segv", "bus")  # of task_t.killed_by
 
 RLIM_STACK, RLIM_AS, RLIM_MEMLOCK, RLIM_DATA = range(4)
 RLIM_INFINITY = (1 << 64) - 1

@@ -27,8 +27,8 @@ from vmcore._fast.filemap cimport (
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, get_page
 from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
 from vmcore._fast.records cimport (
-    FILE_DEVICE, FILE_SHMEM, PAGE_SHIFT, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK, POOL_FILE, file_t,
-    frame_t, machine_t, vma_t)
+    FILE_DEVICE, FILE_SHMEM, PAGE_SHIFT, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK, POOL_FILE,
+    file_t, frame_t, machine_t, vma_t)
 from vmcore._fast.slab cimport LEDGER_PAGE_CACHE, ledger_note
 from vmcore._fast.swap cimport (
     add_to_swap_cache, delete_from_swap_cache, get_swap_page, lookup_swap_cache, read_swap_cache_async, swap_duplicate,

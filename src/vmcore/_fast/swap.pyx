@@ -328,8 +328,7 @@ cdef int insert_swap_cache(machine_t *m, uint32_t pfn, uint32_t entry) noexcept 
 
 
 cdef void add_to_swap_cache(machine_t *m, uint32_t pfn, uint32_t entry) noexcept nogil:
-    if insert_swap_cache(m, pfn, entry) != 0:
-        bug(m, BUG_SWAP_CACHE_DELETE, pfn, entry, 1)
+    insert_swap_cache(m, pfn, entry)        # without a radix node the page simply does not get PG_SWAPCACHE
 
 
 cdef uint32_t lookup_swap_cache(machine_t *m, uint32_t entry) noexcept nogil:

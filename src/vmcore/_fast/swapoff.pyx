@@ -32,7 +32,7 @@ from vmcore._fast.mmap cimport vm_enough_memory, vm_unacct_memory
 from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_swp, swp_pte
 from vmcore._fast.pool cimport pool_reserve, safe_point
 from vmcore._fast.records cimport (
-    FILE_SHMEM, MAX_SWAPFILES, PAGE_MASK_LOW, PAGE_SHIFT, PF_SWAPOFF, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK,
+    FILE_SHMEM, MAX_SWAPFILES, PAGE_MASK_LOW, PAGE_SHIFT, PF_SWAPOFF, PF_SWAPOFF_FAILED, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK,
     POOL_FILE, POOL_SCRATCH, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SHIFT, SWAP_MAP_BAD, SWAP_MAP_MAX, SWP_OFFSET_MASK,
     SWP_TYPE_SHIFT, SWP_USED, SWP_WRITEOK, TASK_DYING, file_t, frame_t, machine_t, swap_area_t)
 from vmcore._fast.shmem cimport shmem_unuse_at
@@ -309,7 +309,7 @@ cdef int do_swapoff(machine_t *m, uint32_t type) noexcept nogil:
     a.flags &= ~<uint32_t>SWP_WRITEOK
     m.pf |= PF_SWAPOFF
     r = try_to_unuse(m, type)
-    m.pf &= ~<uint32_t>PF_SWAPOFF
+    m.pf &= ~<uint32_t>(PF_SWAPOFF | PF_SWAPOFF_FAILED)
     if r < 0:
         link[0] = <int32_t>type
         if was_next or m.swap_next < 0:

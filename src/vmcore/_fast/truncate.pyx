@@ -18,7 +18,8 @@ from vmcore._fast.frame cimport get_page
 from vmcore._fast.lru cimport put_page
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
-    FILE_REGULAR, FILE_SHMEM, FILE_TRUNCATED, FILE_UNLINKED, PG_DIRTY, PG_LOCKED, PG_WRITEBACK, file_t, frame_t, machine_t)
+    FILE_REGULAR, FILE_SHMEM, FILE_TRUNCATED, FILE_UNLINKED, PG_DIRTY, PG_LOCKED, PG_WRITEBACK, file_t, frame_t,
+    machine_t)
 from vmcore._fast.zap cimport unmap_mapping_range
 
 cdef enum:
@@ -63,7 +64,7 @@ cdef uint64_t invalidate_mapping_pages(machine_t *m, uint32_t file, uint64_t fir
             return gone
 
 cdef uint64_t invalidate_inode_pages2(machine_t *m, uint32_t file) noexcept nogil:
-    """Pages are unmapped through the reverse map, so private copies stay; so do dirty pages and those some pte keeps."""
+    """Pages are unmapped through the reverse map, so private copies stay, and dirty pages, and those some pte keeps."""
     cdef file_t *f = &m.files[file]
     cdef uint64_t index = 0, slot, gone = 0, looked = 0
     cdef uint32_t pfn

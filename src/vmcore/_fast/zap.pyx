@@ -1,15 +1,16 @@
 """Taking pages out of page tables: what munmap, exit, exec and truncate do to the ptes of a vma.
 
-Source: zap_pte_range, zap_page_range and invalidate_mmap_range of mm/memory.c 2.6.5; fact sheet linux-2004 sections 6.9, 4.10.
+Source: zap_pte_range, zap_page_range and invalidate_mmap_range of mm/memory.c 2.6.5; fact sheet linux-2004 sections
+6.9, 4.10.
 
-A page that stays mapped elsewhere loses one count and nothing else, so without chains its frame record is read only for a
-dirty or young bit to be passed on. mapcount and frame records are fetched ZAP_AHEAD entries before they are needed.
+A page that stays mapped elsewhere loses one count and nothing else, so without chains its frame record is read only for
+a dirty or young bit to be passed on. mapcount and frame records are fetched ZAP_AHEAD entries before they are needed.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
-    machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_A, PTE_D, PTE_ANON, PTE_SPECIAL,
-    PTE_SHIFT, PAGE_SHIFT)
+    machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_A, PTE_D, PTE_ANON,
+    PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT)
 from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
 from vmcore._fast.filemap cimport set_page_dirty

@@ -1,7 +1,9 @@
-"""Traces: streams of accesses of many tasks, for Machine.run(). One module a format; the suffix of a file's name chooses.
+"""Traces: streams of accesses of many tasks, for Machine.run(). One module a format; the suffix of a file's name
+chooses.
 
 A trace is a numpy array of TRACE_DTYPE: addr (u8), task (u4, Task.pid), op (u1: 0 read, 1 write), 3 bytes of padding.
 """
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """Traces as text: a header line `addr,task,op`, then one access a line. addr decimal or 0x..., op 0, 1, r or w."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Traces as .npy files: the array as numpy saves it."""
+
 from __future__ import annotations
 
 import numpy as np

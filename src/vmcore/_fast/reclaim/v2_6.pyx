@@ -6,12 +6,19 @@ reverse map, decision), each of which prefetches for the next: the cost of a pag
 Page sets: refill_inactive_zone moves a page from the active to the inactive list if it is unmapped, or if it is time to reclaim mapped memory and no
 pte was young. shrink_list unmaps, writes, frees. A page freed by write-out takes two visits: the first starts the write, its end
 rotates the page to the tail, the second frees it.
+
+Idle passes. Without swap, or with swap full, this kernel scans its whole active list again and again before its OOM killer acts: with 1,000
+mappers a page that is 10^11 ptes for nothing. A pass over all of the list that found nothing young and moved nothing leaves every list and
+every pte as it was. So as long as nothing else happened since (same reclaim run, no page allocated, freed, moved or unmapped), the
+next pass is known: its counts are added, and it is not walked. Counters and state are those of the walk.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from vmcore._fast.clock cimport wait_event
 from vmcore._fast.counters cimport (
-    ALLOCSTALL, KSWAPD_STEAL, PAGEOUTRUN, PGACTIVATE, PGDEACTIVATE, PGREFILL_HIGH, PGSCAN_DIRECT_HIGH, PGSCAN_KSWAPD_HIGH, PGSTEAL_HIGH,
+    ALLOCSTALL, EXITS, KSWAPD_STEAL, NR_COUNTERS, PAGEOUTRUN, PGACTIVATE, PGALLOC_DMA, PGALLOC_HIGH, PGALLOC_NORMAL, PGDEACTIVATE, PGFREE,
+    PGREFILL_HIGH, PGROTATED, RMAP_PTES_EXAMINED, RMAP_UNMAP_SUCCESS, PGSCAN_DIRECT_HIGH, PGSCAN_KSWAPD_HIGH, PGSTEAL_HIGH,
     RECLAIM_ACTIVATE_NOSWAP, RECLAIM_ACTIVATE_REFERENCED, RECLAIM_ACTIVATE_UNMAP, RECLAIM_ACTIVATE_WRITEPAGE, RECLAIM_KEEP_AGAIN,
     RECLAIM_KEEP_COUNT, RECLAIM_KEEP_DIRTY, RECLAIM_KEEP_LOCKED, RECLAIM_KEEP_WRITEBACK, RECLAIM_PRIORITY_MIN, count, count_n, count_zone,
 )
@@ -41,6 +48,15 @@ cdef struct scan_control:
     uint64_t scanned        # pages looked at, with the extra pressure of mapped ones: drives shrink_slab and waiting
 
 
+cdef inline int poll_batch(machine_t *m) noexcept nogil:
+    """Between two batches of 32: let the host's signals in. The clock behind it is read every 16th time, or after a long walk."""
+    m.poll_count += 1
+    if m.poll_count & 15 and m.counters[RMAP_PTES_EXAMINED] - m.poll_ptes < 65536:
+        return 0
+    m.poll_ptes = m.counters[RMAP_PTES_EXAMINED]
+    return m.up.poll(m)
+
+
 # ---------------------------------------------------------------- the active list
 
 cdef int reclaim_mapped_now(machine_t *m, zone_t *zone) noexcept nogil:
@@ -48,6 +64,39 @@ cdef int reclaim_mapped_now(machine_t *m, zone_t *zone) noexcept nogil:
     cdef int64_t distress = 100 >> zone.prev_priority
     cdef int64_t mapped_ratio = <int64_t>(m.nr_mapped_pages * 100 // m.total_pages) if m.total_pages else 0
     return mapped_ratio // 2 + distress + <int64_t>m.swappiness >= 100
+
+
+cdef uint64_t changes(machine_t *m) noexcept nogil:
+    return (m.counters[PGFREE] + m.counters[PGALLOC_HIGH] + m.counters[PGALLOC_NORMAL] + m.counters[PGALLOC_DMA] + m.counters[PGACTIVATE]
+            + m.counters[PGDEACTIVATE] + m.counters[PGROTATED] + m.counters[RMAP_UNMAP_SUCCESS] + m.counters[EXITS])
+
+
+cdef int idle_pass(machine_t *m, int z) noexcept nogil:
+    """The coming pass over the whole active list is known to change nothing: count it and be done."""
+    cdef zone_t *zone = &m.zones[z]
+    cdef int i
+    if zone.idle_serial != m.scan_serial or zone.idle_serial == 0 or zone.idle_changes != changes(m) or m.trylock_rate != 0:
+        return 0
+    if zone.idle_active != lru_nr(m, z, LRU_ACTIVE) or zone.idle_inactive != lru_nr(m, z, LRU_INACTIVE):
+        return 0
+    for i in range(NR_COUNTERS):
+        m.counters[i] += zone.idle_delta[i]
+    return 1
+
+
+cdef void idle_begin(machine_t *m, zone_t *zone) noexcept nogil:
+    memcpy(zone.idle_delta, m.counters, NR_COUNTERS * sizeof(uint64_t))
+
+
+cdef void idle_end(machine_t *m, int z) noexcept nogil:
+    cdef zone_t *zone = &m.zones[z]
+    cdef int i
+    for i in range(NR_COUNTERS):
+        zone.idle_delta[i] = m.counters[i] - zone.idle_delta[i]
+    zone.idle_serial = m.scan_serial
+    zone.idle_changes = changes(m)
+    zone.idle_active = lru_nr(m, z, LRU_ACTIVE)
+    zone.idle_inactive = lru_nr(m, z, LRU_INACTIVE)
 
 
 cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept nogil:
@@ -58,10 +107,17 @@ cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept 
     cdef uint64_t left = nr_pages
     cdef frame_t *f
     cdef int mapped_too, keep
+    cdef int whole = 0
+    cdef int young = 0
     lru_add_drain(m)
-    if left > lru_nr(m, z, LRU_ACTIVE):
-        left = lru_nr(m, z, LRU_ACTIVE)
     mapped_too = reclaim_mapped_now(m, &m.zones[z])
+    if left >= lru_nr(m, z, LRU_ACTIVE):
+        left = lru_nr(m, z, LRU_ACTIVE)
+        whole = mapped_too
+        if whole and idle_pass(m, z):
+            return
+        if whole:
+            idle_begin(m, &m.zones[z])
     while left > 0 and m.host_error == 0:
         n = lru_isolate(m, z, LRU_ACTIVE, <uint32_t>(left if left < SWAP_CLUSTER_MAX else SWAP_CLUSTER_MAX), page)
         if n == 0:
@@ -83,6 +139,7 @@ cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept 
                 else:
                     page_map_lock(m, pfn)
                     keep = m.rmap.page_referenced(m, pfn) != 0
+                    young |= keep
                     page_map_unlock(m, pfn)
             if not keep and m.total_swap_pages == 0 and not (f.flags & PG_PRIVATE) and (f.mapping == 0 or f.flags & PG_ANON):
                 keep = 1            # anonymous, and no swap at all
@@ -93,10 +150,12 @@ cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept 
                 lru_add_head(m, pfn, LRU_INACTIVE)
                 moved += 1
             put_page(m, pfn)
-        if m.up.poll != NULL and m.up.poll(m) < 0:
+        if poll_batch(m) < 0:
             break
     count_zone(m, PGREFILL_HIGH, z, scanned)
     count_n(m, PGDEACTIVATE, moved)
+    if whole and not young and moved == 0 and left == 0:
+        idle_end(m, z)
 
 
 # ---------------------------------------------------------------- the inactive list
@@ -271,7 +330,7 @@ cdef uint64_t shrink_cache(machine_t *m, int z, uint64_t max_scan, scan_control 
         if kswapd:
             count_n(m, KSWAPD_STEAL, freed)
         total += freed
-        if m.up.poll != NULL and m.up.poll(m) < 0:
+        if poll_batch(m) < 0:
             break
     return total
 
@@ -389,6 +448,7 @@ cdef void kswapd(machine_t *m) noexcept nogil:
     cdef uint32_t current = m.current
     m.kswapd_awake = 0
     m.in_kswapd = 1
+    m.scan_serial += 1
     m.pf = PF_KSWAPD | PF_MEMALLOC
     m.current = 0
     balance_pgdat(m)
@@ -405,6 +465,7 @@ cdef uint64_t reclaim(machine_t *m, uint64_t pages) noexcept nogil:
     cdef uint32_t pf = m.pf
     sc.gfp = GFP_KERNEL
     m.pf |= PF_MEMALLOC
+    m.scan_serial += 1
     for priority in range(DEF_PRIORITY, -1, -1):
         sc.priority = priority
         for z in range(<int>m.nr_zones - 1, -1, -1):

@@ -2,10 +2,10 @@
 
 Source: mm/objrmap.c of -aa; fact sheet linux-2004 sections 2.5, 5.1, 12.1. An anonymous page has PG_ANON, mapping = the
 anon_vma, index = its linear offset, set at mapcount 0 -> 1 and cleared at 1 -> 0; between these nothing changes them. A
-vma enters the list when its first anonymous page comes, and with fork and split; new ones go to the front. Cost: nothing
-per page; a walk visits every vma of the list, mapped there or not.
+vma enters the list when its first anonymous page comes, and with fork and split; new ones go to the front. Cost:
+nothing per page; a walk visits every vma of the list, mapped there or not.
 
-    page --mapping--> anon_vma --head--> child2 <-> child1 <-> parent      address = vma.start + (index - vma.pgoff) pages
+    page --mapping--> anon_vma --head--> child2 <-> child1 <-> parent    address = vma.start + (index - vma.pgoff) pages
 
 -aa1: anon_prepare always makes a new anon_vma (no adoption from a neighbour), page_referenced walks the whole list,
 try_to_unmap stops at the first FAIL or when nothing maps the page any more.
@@ -19,8 +19,8 @@ from vmcore._fast.records cimport (
 from vmcore._fast.pool cimport pool_alloc, pool_free, safe_point
 from vmcore._fast.locks cimport spin_lock_anon_vma, spin_unlock_anon_vma, page_map_lock, page_map_unlock
 from vmcore._fast.bugs cimport (
-    bug, BUG_ANON_VMA_EMPTY, BUG_ANON_VMA_MISSING, BUG_MERGE_ANON_VMA, BUG_RMAP_ADD_ANON_MAPPING, BUG_RMAP_ADD_FILE_ANON,
-    BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED)
+    bug, BUG_ANON_VMA_EMPTY, BUG_ANON_VMA_MISSING, BUG_MERGE_ANON_VMA, BUG_RMAP_ADD_ANON_MAPPING,
+    BUG_RMAP_ADD_FILE_ANON, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED)
 from vmcore._fast.counters cimport (
     count, count_n, RMAP_PAGES_WALKED, RMAP_VMAS_VISITED, RMAP_RANGE_SKIPS, RMAP_UNMAP_SUCCESS, RMAP_UNMAP_AGAIN,
     RMAP_UNMAP_FAIL, ANON_VMAS_ALLOCATED, ANON_VMAS_FREED)
@@ -29,7 +29,8 @@ from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.pagetable cimport pte_lookup, prefetch_read, prefetch_write
 from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
 from vmcore._fast.rmap.objrmap cimport (
-    page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one, WALK_AHEAD, WALK_OUTSIDE, WALK_SAFE)
+    page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one, WALK_AHEAD, WALK_OUTSIDE,
+    WALK_SAFE)
 
 cdef struct walk_t:
     uint32_t cur            # next vma to look ahead at
@@ -241,12 +242,23 @@ cdef int page_referenced_anon(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef uint64_t visited = 0
     cdef uint64_t skips = 0
     cdef uint64_t polled = 0
+    cdef uint64_t page
     cdef uint32_t i
     cdef int referenced = 0
     cdef walk_t w
+    cdef vma_t *v
     if not walk_start(m, pfn, &w):
         return 0
     spin_lock_anon_vma(m, a)
+    if w.left == 1:                 # a region that was never forked: most of them
+        v = &m.vmas[w.cur]
+        page = page_in_vma(v, index)
+        if page < (v.end - v.start) >> PAGE_SHIFT:
+            referenced = referenced_one(m, pfn, w.cur, pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT)))
+        else:
+            skips = 1
+        visited = 1
+        w.left = 0
     while w.left != 0:
         look_ahead(m, &w, index, WALK_AHEAD)
         for i in range(w.nr):

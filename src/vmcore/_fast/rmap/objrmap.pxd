@@ -1,9 +1,10 @@
-# objrmap: the ptes of a file page are found through the vmas of its file. mm/objrmap.c of -aa; fact sheet linux-2004 2.3.
-# Shared by every design that has no per-page record of file mappings. Nothing is kept per page or per mapping; a walk costs what
-# the file's index costs (m.i_mmap), plus one page-table lookup for each vma that covers the page.
+# objrmap: the ptes of a file page are found through the vmas of its file. mm/objrmap.c of -aa; fact sheet linux-2004
+# 2.3. Shared by every design that has no per-page record of file mappings. Nothing is kept per page or per mapping; a
+# walk costs what the file's index costs (m.i_mmap), plus one page-table lookup for each vma that covers the page.
 #
-# Counts: RMAP_VMAS_VISITED every vma the index looked at (I_MMAP_NODES_VISITED of the walk), RMAP_RANGE_SKIPS those of them that do not
-# cover the page, RMAP_MMS_VISITED page tables looked up (trylock taken), RMAP_PTES_EXAMINED entries compared.
+# Counts: RMAP_VMAS_VISITED every vma the index looked at (I_MMAP_NODES_VISITED of the walk), RMAP_RANGE_SKIPS those of
+# them that do not cover the page, RMAP_MMS_VISITED page tables looked up (trylock taken), RMAP_PTES_EXAMINED entries
+# compared.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport machine_t, vma_t
 
@@ -16,9 +17,9 @@ cdef inline uint64_t page_in_vma(vma_t *v, uint64_t index) noexcept nogil:
     """Pages from v.start to the page with this index; >= the vma's length if outside (index < pgoff wraps to that)."""
     return index - v.pgoff
 
-# One vma of a walk, its pte index (0 = no table, WALK_OUTSIDE = not in range) looked up before. Both count.
-# referenced_one: 1 if the page was young there, cleared. unmap_one: AGAIN (nothing there, busy, or unmapped: see mapcount), or FAIL (VM_LOCKED,
-# young with rules.unmap_young_fails, held by get_user_pages with rules.gup_test).
+# One vma of a walk, its pte index (0: no table) found before. WALK_OUTSIDE is for the caller's own list: never passed.
+# referenced_one: 1 if the page was young there, cleared. unmap_one: SWAP_AGAIN (nothing there, busy, or unmapped: see
+# mapcount), or SWAP_FAIL (VM_LOCKED, young with rules.unmap_young_fails, held by get_user_pages with rules.gup_test).
 cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil
 cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil
 # All vmas of the page's file. The page is mapped. unmap: SWAP_SUCCESS, SWAP_AGAIN or SWAP_FAIL; no RMAP_UNMAP_* counts.

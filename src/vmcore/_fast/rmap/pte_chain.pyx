@@ -18,13 +18,13 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from vmcore._fast.records cimport (
-    machine_t, frame_t, vma_t, table_t, mm_t, pool_t, rmap_ops, POOL_PTE_CHAIN, CACHE_PTE_CHAIN, PG_DIRECT, PG_REFERENCED,
+    machine_t, frame_t, table_t, pool_t, rmap_ops, POOL_PTE_CHAIN, CACHE_PTE_CHAIN, PG_DIRECT, PG_REFERENCED,
     PG_RESERVED, PG_LOCKED, PG_SWAPCACHE, VM_LOCKED, PAGE_SHIFT, PTE_A)
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.locks cimport spin_trylock_ptl, spin_unlock_ptl, page_map_lock, page_map_unlock
 from vmcore._fast.bugs cimport (
-    bug, BUG_RMAP_ADD_ANON_MAPPING, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED, BUG_UNMAP_NO_MAPPING,
-    BUG_UNMAP_NO_MM)
+    bug, BUG_RMAP_ADD_ANON_MAPPING, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED,
+    BUG_UNMAP_NO_MAPPING, BUG_UNMAP_NO_MM)
 from vmcore._fast.counters cimport (
     count, count_n, RMAP_PAGES_WALKED, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_NODES_ALLOCATED, RMAP_NODES_FREED,
     RMAP_CHAIN_CONVERSIONS, RMAP_CHAIN_COLLAPSES, RMAP_CHAIN_SLOTS_SEARCHED, RMAP_TRYLOCK_FAILS, RMAP_UNMAP_SUCCESS,

@@ -1,21 +1,26 @@
-# The interface of a reverse-mapping design: struct rmap_ops in records.pxd. mm/rmap.c, mm/objrmap.c; fact sheet linux-2004 2.
+# The interface of a reverse-mapping design: struct rmap_ops in records.pxd. mm/rmap.c, mm/objrmap.c; fact sheet
+# linux-2004 2.
 #
 #   anon_prepare(vma)     before the first anonymous page enters vma; may take memory. 0 or -ENOMEM.
 #   reserve()             before page_add of a page that may be mapped already: get what it might need (a chain node in
 #                         m.chain_spare) outside locks. 0 or -ENOMEM.
-#   page_add(...)         a pte for the page was (or is about to be) set at `pte`: mapcount + 1; at 0 -> 1 nr_mapped_pages + 1 and, for
-#                         anonymous pages of designs with rules.page_anon, PG_ANON, mapping, index. The pte's reference on the
-#                         page is the mapcount itself; the caller gives up its own (refs - 1). PTE_SPECIAL pages never come here.
-#   page_remove(...)      the pte is gone: mapcount - 1; at 1 -> 0 nr_mapped_pages - 1, anonymous identity cleared. Frees nothing.
+#   page_add(...)         a pte for the page was (or is about to be) set at `pte`: mapcount + 1; at 0 -> 1
+#                         nr_mapped_pages + 1 and, for anonymous pages of designs with rules.page_anon, PG_ANON, mapping,
+#                         index. The pte's reference on the page is the mapcount itself; the caller gives up its own
+#                         (refs - 1). PTE_SPECIAL pages never come here.
+#   page_remove(...)      the pte is gone: mapcount - 1; at 1 -> 0 nr_mapped_pages - 1, anonymous identity cleared.
+#                         Frees nothing.
 #   page_referenced(pfn)  PG_REFERENCED and the young bits of all ptes found: counted and cleared. Returns the count.
-#   try_to_unmap(pfn)     page locked; unmap from every pte. SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL. Sets swap ptes (swap_duplicate), moves the dirty
-#                         bit to the page (set_page_dirty), keeps rss, anon_rss, swapents.
+#   try_to_unmap(pfn)     page locked; unmap from every pte. SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL. Sets swap ptes
+#                         (swap_duplicate), moves the dirty bit to the page (set_page_dirty), keeps rss, anon_rss,
+#                         swapents.
 #   prefetch(pfn)         hint that page_referenced or try_to_unmap of pfn comes soon; frame record is already in cache.
 #   vma_fork(child, parent)   child vma was copied from parent (before its ptes are).
 #   vma_split(new, old)   new took part of old's range.
 #   vma_unlink(vma)       vma goes away (munmap, exit, exec).
 #   may_merge(a, b)       veto: 1 if vmas a (below) and b may become one. b may be 0: a new range without vma.
-#   vma_merge(keep, dying)    dying's range went to keep; keep takes over what dying had. vma_unlink(dying) is NOT called after it.
+#   vma_merge(keep, dying)    dying's range went to keep; keep takes over what dying had. vma_unlink(dying) is NOT
+#                         called after it.
 #
 # RMAP_* counters (counters.pxd) are the designs' duty.
 from libc.stdint cimport uint32_t, uint64_t
@@ -26,7 +31,8 @@ cdef enum:
     SWAP_AGAIN = 1
     SWAP_FAIL = 2
 
-# Shared steps of all designs. unmap_pte: the accepted pte at index `pte` of mm is taken down (pte becomes none, or a swap pte if the
-# page is in the swap cache; dirty -> set_page_dirty; rss, anon_rss, swapents). page_remove is the caller's. referenced_pte: 1 if young, cleared.
+# Shared steps of all designs. referenced_pte: 1 if young, cleared. unmap_pte: the accepted pte at index `pte` of mm is
+# taken down (pte becomes none, or a swap pte if the page is in the swap cache; dirty -> set_page_dirty; rss, anon_rss,
+# swapents). page_remove is the caller's.
 cdef int referenced_pte(machine_t *m, uint32_t pte) noexcept nogil
 cdef void unmap_pte(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte) noexcept nogil

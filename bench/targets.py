@@ -1,0 +1,32 @@
+"""The targets: ratios that the engine keeps, measured in one run at full size. P15 and P11 to P13 are not here yet."""
+
+from typing import NamedTuple
+
+
+class Target(NamedTuple):
+    """A bound on ours / peer; where `rate`, on peer / ours instead (how many times its rate)."""
+
+    engine: float | None = None
+    speed: float | None = None
+    rate: bool = False
+    label: str | None = None    # where it is not the id
+
+    def keeps(self, ratio: float, limit: float) -> bool:
+        return ratio >= limit if self.rate else ratio <= limit
+
+
+TARGETS = {
+    "P1": Target(0.75, 0.60),
+    "P2": Target(None, 2.0),
+    "P3": Target(None, 2.5),
+    "P4": Target(4, 2),
+    "P5": Target(12, 8),
+    "P6": Target(8, 4.5),
+    "P7": Target(3, 4, rate=True),
+    "P8": Target(None, 6, rate=True),
+    "P9": Target(None, 1.3),
+    "P10": Target(1, None),
+    "P10 speed": Target(None, 1, label="P10"),
+    "P14": Target(1.3, None),
+    "outside": Target(0.05, None, label="CLI"),
+}

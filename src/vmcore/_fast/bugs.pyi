@@ -1,0 +1,1 @@
+BUG_NAMES: tuple[str, ...]

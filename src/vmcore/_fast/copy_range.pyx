@@ -1,0 +1,212 @@
+"""copy_page_range: the ptes of a vma for the child of a fork.
+
+Source: copy_page_range of mm/memory.c 2.6.5; fact sheet linux-2004 sections 6.11, 2.2, 2.5.
+
+Every pte that is there is copied, file pages too. Without chains the loop reads ptes and counts mapcounts, which are an
+array of their own; no frame record is touched. With chains every pte is an operation on its page's chain.
+"""
+from libc.errno cimport ENOMEM
+from libc.stdint cimport uint32_t, uint64_t
+
+from vmcore._fast.records cimport (
+    machine_t, mm_t, vma_t, frame_t, PAGE_SHIFT, PG_DIRECT, PTE_A, PTE_ANON, PTE_D, PTE_P, PTE_PROTNONE, PTE_RW,
+    PTE_SHIFT, PTE_SPECIAL, VM_MAYWRITE, VM_SHARED)
+from vmcore._fast.pool cimport safe_point
+from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl
+from vmcore._fast.counters cimport count, count_n, FORK_PTES_COPIED, FORK_TABLES
+from vmcore._fast.pagetable cimport next_leaf, prefetch_write, pte_alloc, pte_is_swap, pte_swp
+from vmcore._fast.swap cimport swap_duplicate, swp_slot
+
+cdef enum:
+    COPY_AHEAD = 24         # entries between the prefetch of a page's mapcount and its increment; a multiple of 8
+    CHAIN_AHEAD = 8         # the same for the chain node, once the frame record is there
+
+
+# ---------------------------------------------------------------- one leaf table
+
+cdef inline void copy_other(machine_t *m, mm_t *cp, uint64_t *dst, uint64_t pte) noexcept nogil:
+    """An entry that is no page of ours: swapped, nonlinear, or of a reserved page: as it is."""
+    if pte_is_swap(pte):
+        swap_duplicate(m, pte_swp(pte))
+        cp.swapents += 1
+    dst[0] = pte
+
+
+cdef inline int is_page(uint64_t pte) noexcept nogil:
+    """Present (PROT_NONE too), and a page with a frame record and a mapcount."""
+    return (pte & (PTE_P | PTE_PROTNONE)) != 0 and (pte & PTE_SPECIAL) == 0
+
+
+cdef inline void ahead_plain(machine_t *m, uint64_t pte) noexcept nogil:
+    if pte & PTE_P:
+        prefetch_write(&m.mapcount[pte >> PTE_SHIFT])
+    elif pte_is_swap(pte):
+        prefetch_write(&m.swap_map[swp_slot(m, pte_swp(pte))])
+
+
+cdef inline uint64_t all_of(const uint64_t *e) noexcept nogil:
+    return e[0] & e[1] & e[2] & e[3] & e[4] & e[5] & e[6] & e[7]
+
+
+cdef inline uint64_t any_of(const uint64_t *e) noexcept nogil:
+    return e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7]
+
+
+cdef void copy_mixed(machine_t *m, uint32_t cmm, uint64_t *src, uint64_t *dst, uint32_t n, uint64_t keep,
+                     uint64_t keep_child) noexcept nogil:
+    """n entries of any kind."""
+    cdef mm_t *cp = &m.mms[cmm]
+    cdef uint64_t pte
+    cdef uint32_t i
+    for i in range(n):
+        pte = src[i]
+        if pte == 0:
+            continue
+        count(m, FORK_PTES_COPIED)
+        if is_page(pte):
+            m.mapcount[pte >> PTE_SHIFT] += 1
+            cp.rss += 1
+            cp.anon_rss += (pte & PTE_ANON) != 0
+            src[i] = pte & keep
+            dst[i] = pte & keep_child
+        else:
+            copy_other(m, cp, &dst[i], pte)
+
+
+cdef void copy_ptes(machine_t *m, uint32_t cmm, uint32_t from_, uint32_t to, uint32_t n, uint64_t keep,
+                    uint64_t keep_child) noexcept nogil:
+    """n entries of one leaf. keep, keep_child: the bits that the parent's and the child's present entries keep.
+    The loop that a design without chains is judged by: no call but for swap entries, no frame record, and no test an
+    entry where the eight of a cache line are all pages, or all none."""
+    cdef uint64_t *src = &m.ptes[from_]
+    cdef uint64_t *dst = &m.ptes[to]
+    cdef uint32_t *mapcount = m.mapcount
+    cdef uint64_t pte, all, some
+    cdef uint64_t pages = 0
+    cdef uint64_t anon = 0
+    cdef uint32_t i, k
+    for i in range(n if n < <uint32_t>COPY_AHEAD else <uint32_t>COPY_AHEAD):
+        ahead_plain(m, src[i])
+    i = 0
+    while i + 8 <= n:
+        if i + <uint32_t>COPY_AHEAD + 8 <= n:
+            if all_of(&src[i + <uint32_t>COPY_AHEAD]) & PTE_P:
+                for k in range(<uint32_t>COPY_AHEAD, <uint32_t>COPY_AHEAD + 8):
+                    prefetch_write(&mapcount[src[i + k] >> PTE_SHIFT])
+            elif any_of(&src[i + <uint32_t>COPY_AHEAD]) != 0:
+                for k in range(<uint32_t>COPY_AHEAD, <uint32_t>COPY_AHEAD + 8):
+                    ahead_plain(m, src[i + k])
+        all = all_of(&src[i])
+        some = any_of(&src[i])
+        if all & PTE_P and not some & PTE_SPECIAL:
+            for k in range(8):
+                pte = src[i + k]
+                mapcount[pte >> PTE_SHIFT] += 1
+                anon += (pte & PTE_ANON) != 0
+                src[i + k] = pte & keep
+                dst[i + k] = pte & keep_child
+            pages += 8
+        elif some != 0:
+            copy_mixed(m, cmm, &src[i], &dst[i], 8, keep, keep_child)
+        i += 8
+    copy_mixed(m, cmm, &src[i], &dst[i], n - i, keep, keep_child)
+    m.mms[cmm].rss += pages
+    m.mms[cmm].anon_rss += anon
+    count_n(m, FORK_PTES_COPIED, pages)
+
+
+cdef inline void ahead_chain(machine_t *m, uint64_t pte, uint64_t near) noexcept nogil:
+    cdef frame_t *f
+    if pte & PTE_P:
+        prefetch_write(&m.frames[pte >> PTE_SHIFT])
+        prefetch_write(&m.mapcount[pte >> PTE_SHIFT])
+    elif pte_is_swap(pte):
+        prefetch_write(&m.swap_map[swp_slot(m, pte_swp(pte))])
+    if near & PTE_P and not near & PTE_SPECIAL:
+        f = &m.frames[near >> PTE_SHIFT]
+        if not f.flags & <uint32_t>PG_DIRECT:
+            prefetch_write(&m.chains[<uint64_t>f.rmap * m.chain_words])
+
+
+cdef int copy_ptes_chained(machine_t *m, uint32_t cmm, uint32_t vma, uint64_t addr, uint32_t from_, uint32_t to,
+                           uint32_t n, uint64_t keep, uint64_t keep_child) noexcept nogil:
+    """The same for designs with rules.rmap_nodes. 0, or -ENOMEM with what was copied so far in place."""
+    cdef uint64_t *src = &m.ptes[from_]
+    cdef uint64_t *dst = &m.ptes[to]
+    cdef mm_t *cp = &m.mms[cmm]
+    cdef uint64_t pte
+    cdef uint64_t copied = 0
+    cdef uint32_t i
+    cdef int err = 0
+    for i in range(n):
+        if i + <uint32_t>COPY_AHEAD < n:
+            ahead_chain(m, src[i + <uint32_t>COPY_AHEAD], src[i + <uint32_t>CHAIN_AHEAD])
+        if src[i] == 0:
+            continue
+        if m.chain_spare == 0:
+            # both page_table_locks are dropped for this: reclaim may unmap what we copied, and what we are about to
+            err = m.rmap.reserve(m)
+            if err < 0:
+                break
+        pte = src[i]
+        if is_page(pte):
+            src[i] = pte & keep
+            dst[i] = pte & keep_child
+            cp.rss += 1
+            cp.anon_rss += (pte & PTE_ANON) != 0
+            m.rmap.page_add(m, <uint32_t>(pte >> PTE_SHIFT), vma, addr + (<uint64_t>i << PAGE_SHIFT), to + i,
+                            (pte & PTE_ANON) != 0)
+            copied += 1
+        elif pte != 0:
+            copy_other(m, cp, &dst[i], pte)
+            copied += 1
+    count_n(m, FORK_PTES_COPIED, copied)
+    return err
+
+
+# ---------------------------------------------------------------- one vma
+
+cdef int copy_page_range(machine_t *m, uint32_t cmm, uint32_t pmm, uint32_t child, uint32_t parent) noexcept nogil:
+    """Every pte of the parent's vma. A table is made for the child wherever the parent has one, even if it is empty."""
+    cdef vma_t *v = &m.vmas[parent]
+    cdef uint32_t chained = m.rules.rmap_nodes
+    cdef uint64_t keep = ~<uint64_t>0
+    cdef uint64_t keep_child = ~<uint64_t>PTE_A
+    cdef uint64_t a = v.start
+    cdef uint64_t stop
+    cdef uint32_t t, to, from_, n, tables
+    cdef int err
+    if (v.flags & <uint32_t>(VM_SHARED | VM_MAYWRITE)) == <uint32_t>VM_MAYWRITE:
+        keep = ~<uint64_t>PTE_RW
+    if v.flags & <uint32_t>VM_SHARED:
+        keep_child &= ~<uint64_t>PTE_D
+    keep_child &= keep
+    while a < v.end:
+        t = next_leaf(m, pmm, &a, v.end)
+        if t == 0:
+            break
+        if safe_point(m) < 0:
+            return -ENOMEM
+        tables = m.mms[cmm].nr_ptes
+        to = pte_alloc(m, cmm, a)
+        if to == 0:
+            return -ENOMEM
+        count_n(m, FORK_TABLES, m.mms[cmm].nr_ptes - tables)
+        stop = ((a >> m.leaf_shift) + 1) << m.leaf_shift
+        if stop > v.end:
+            stop = v.end
+        n = <uint32_t>((stop - a) >> PAGE_SHIFT)
+        from_ = (t << m.pt_shift) | (<uint32_t>(a >> PTE_SHIFT) & m.pt_mask)
+        spin_lock_ptl(m, cmm)
+        spin_lock_ptl(m, pmm)
+        if chained:
+            err = copy_ptes_chained(m, cmm, child, a, from_, to, n, keep, keep_child)
+        else:
+            err = 0
+            copy_ptes(m, cmm, from_, to, n, keep, keep_child)
+        spin_unlock_ptl(m, pmm)
+        spin_unlock_ptl(m, cmm)
+        if err < 0:
+            return err
+        a = stop
+    return 0

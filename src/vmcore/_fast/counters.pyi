@@ -1,0 +1,1 @@
+COUNTER_NAMES: tuple[str, ...]

@@ -1,0 +1,450 @@
+"""The Python face: what DESIGN promises by name."""
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import signal
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vmcore
+from vmcore import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE, stats, trace
+from vmcore._fast import records
+from vmcore._fast.counters import COUNTER_NAMES
+
+PAGE = 4096
+PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS
+RW = PROT_READ | PROT_WRITE
+
+
+@pytest.fixture
+def task(machine):
+    return machine.spawn("oracle")
+
+
+# ---------------------------------------------------------------- sizes and presets
+
+@pytest.mark.parametrize("ram", ["16M", "16384K", 16 << 20, "16m"])
+def test_sizes(ram):
+    assert vmcore.Machine(ram=ram).ram == 16 << 20
+
+
+def test_machine_says_what_it_is(machine, kernel):
+    assert machine.kernel is vmcore.KERNELS[kernel] and machine.arch == "x86_64" and machine.now == 0
+    assert kernel in repr(machine)
+
+
+@pytest.mark.parametrize(("arch", "highpte", "page", "vma"), [
+    ("i386", False, (40, 40), (64, 76)), ("i386-pae", False, (40, 40), (64, 76)),
+    ("i386-pae", True, (44, 40), (64, 76)), ("x86_64", False, (72, 72), (128, 152)),
+])
+def test_record_sizes_of_the_fact_sheet(arch, highpte, page, vma):
+    for i, name in enumerate(("2.6.5", "2.6.5-aa1")):
+        rules = vmcore.KERNELS[name].rules(arch, highpte=highpte)
+        assert (rules["struct_page_size"], rules["vma_size"]) == (page[i], vma[i])
+
+
+def test_mem_map_is_frames_times_struct_page(kernel):
+    m = vmcore.Machine(ram="64M", arch="i386-pae", kernel=kernel, highpte=True)
+    assert m.ledger()["mem_map"]["bytes"] == 16384 * (44 if kernel == "2.6.5" else 40)
+
+
+def test_dtypes_have_the_order_of_the_structs():
+    assert records.frame_t.itemsize == 32 and records.vma_t.itemsize == 80
+    text = Path(records.__file__).with_name("records.pxd").read_text()
+    for name in ("frame_t", "table_t", "vma_t", "file_t", "anon_vma_t", "slab_t", "event_t", "kernel_rules"):
+        body = text.split(f"cdef packed struct {name}:")[1].split("\n\n")[0]
+        lines = [line.split("#")[0].strip() for line in body.splitlines()[1:]]
+        fields = [part.split("[")[0].strip() for line in lines if line for part in line.split(None, 1)[1].split(",")]
+        assert fields == list(getattr(records, name).names)
+
+
+def test_counter_names_follow_the_enum():
+    text = Path(records.__file__).with_name("counters.pxd").read_text()
+    enum = text.split("cdef enum:")[1].split("cdef inline")[0]
+    names = [line.split("#")[0].split("=")[0].strip().lower() for line in enum.splitlines()]
+    assert [n for n in names if n][:-1] == list(COUNTER_NAMES)
+
+
+# ---------------------------------------------------------------- touches
+
+def test_touch_takes_what_holds_addresses(task):
+    a = task.mmap(None, 64 * PAGE, RW, PRIVATE)
+    pages = a + np.arange(64, dtype=np.uint64) * PAGE
+    task.touch(int(pages[0]), write=True)
+    task.touch(pages[1], write=True)                                # a numpy integer
+    task.touch(pages[2:4], write=True)
+    task.touch(pages[4:8].tolist(), write=True)
+    task.touch(pages[8:12].astype(np.int64), write=True)
+    task.touch(pages[12:20:2], write=True)                          # not contiguous
+    task.touch(pages[13:20:2].astype(">u8"), write=True)
+    task.touch(memoryview(pages[20:22]), write=np.bool_(True))
+    task.touch([], write=True)
+    task.touch(np.zeros(0, np.uint64))
+    task.touch(pages[22:26], write=np.array([True, False, True, False]))
+    task.touch(pages[26:28], write=[False, True])
+    present = task.pagemap(a, 64 * PAGE)
+    assert present["present"].tolist() == [True] * 28 + [False] * 36
+    assert present["zero"].nonzero()[0].tolist() == [23, 25, 26]
+    assert present["anon"].sum() == 25 and not present["file"].any()
+
+
+def test_touch_range_and_tokens(task):
+    a = task.mmap(None, 8 * PAGE, RW, PRIVATE)
+    assert task.read(a + PAGE) == 0
+    task.touch_range(a + 100, 2 * PAGE, write=True)                 # three pages
+    assert task.pagemap(a, 8 * PAGE)["anon"].sum() == 3
+    task.touch_range(a, 0)
+    top = (1 << 64) - 1
+    task.write(a + 5, top)
+    child = task.fork()
+    child.write(a, 7)
+    assert (task.read(a), child.read(a + 4095), task.read(a + PAGE)) == (top, 7, 0)
+    assert child.name == "oracle" and child.parent == task.pid and child != task and task == task.machine.task(task.pid)
+
+
+def test_content_survives_swap(boot):
+    m = boot(swap="32M")
+    t = m.spawn("t")
+    n = 4000
+    a = t.mmap(None, n * PAGE, RW, PRIVATE)
+    for i in range(n):
+        t.write(a + i * PAGE, i + 1)
+    assert t.pagemap(a, n * PAGE)["swapped"].any()
+    assert [t.read(a + i * PAGE) for i in range(n)] == list(range(1, n + 1))
+    s = t.status()
+    assert s["VmSwap"] // 4 == t.pagemap(a, n * PAGE)["swapped"].sum() and s["VmRSS"] + s["VmSwap"] == n * 4
+
+
+# ---------------------------------------------------------------- /proc
+
+def test_maps_smaps_status(machine, task, kernel):
+    lib = machine.open("libc.so", "64K")
+    shm = machine.tmpfs("seg", "32K")
+    base = 0x40000000
+    task.mmap(base, 4 * PAGE, RW, PRIVATE | MAP_FIXED)
+    task.mmap(base + (1 << 20), 16 * PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, lib)
+    task.mmap(base + (2 << 20), 8 * PAGE, RW, MAP_SHARED | MAP_FIXED, shm, 0)
+    task.touch_range(base, 3 * PAGE, write=True)
+    task.touch_range(base + (1 << 20), 16 * PAGE)
+    task.touch(base + (2 << 20), write=True)
+    maps = task.maps()
+    assert [(m.start - base, m.end - m.start, m.perms, m.name) for m in maps] == [
+        (0, 4 * PAGE, "rw-p", ""), (1 << 20, 16 * PAGE, "r-xp", "libc.so"), (2 << 20, 8 * PAGE, "rw-s", "seg")]
+    assert maps[0].offset == (0 if kernel == "2.6.5" else base)     # fact sheet 9.3
+    assert str(maps[1]) == "40100000-40110000 r-xp 00000000 libc.so"
+    smaps = task.smaps()
+    assert [s.size for s in smaps] == [16, 64, 32] and [s.rss for s in smaps] == [12, 64, 4]
+    assert smaps[0].anonymous == 12 and smaps[0].private_dirty == 12 and smaps[1].private_clean == 64
+    child = task.fork("c")
+    assert child.smaps()[0].shared_dirty == 12 and child.smaps()[0].pss == 6
+    status = task.status()
+    assert [status[name] for name in ("Name", "VmSize", "VmRSS", "VmLib", "VmData")] == ["oracle", 112, 80, 64, 16]
+    page = task.pagemap(base, PAGE)[0]
+    assert page["present"] and page["anon"] and not page["exclusive"] and machine.mapcounts[page["frame"]] == 2
+    assert task.pagemap(base + (1 << 20), PAGE)["file"].all()
+
+
+def test_mincore(machine, task):
+    f = machine.open("f", "64K")
+    a = task.mmap(None, 16 * PAGE, PROT_READ, MAP_PRIVATE, f)
+    assert task.mincore(a, 16 * PAGE).sum() == 0
+    task.touch(a)
+    resident = task.mincore(a, 16 * PAGE)
+    assert resident[0] and resident.sum() == f.nrpages
+    task.munmap(a, 16 * PAGE)
+    with pytest.raises(OSError) as caught:
+        task.mincore(a, 1)
+    assert caught.value.errno == errno.ENOMEM
+
+
+def test_rlimits_and_caps(task):
+    task.setrlimit(vmcore.RLIMIT_AS, 1 << 20)
+    assert task.getrlimit(vmcore.RLIMIT_AS) == 1 << 20
+    with pytest.raises(OSError) as caught:
+        task.mmap(None, 2 << 20, RW, PRIVATE)
+    assert caught.value.errno == errno.ENOMEM
+    task.setrlimit(vmcore.RLIMIT_AS, -1)
+    assert task.getrlimit(vmcore.RLIMIT_AS) == vmcore.RLIM_INFINITY
+    a = task.mmap(None, 2 << 20, RW, PRIVATE)
+    task.capset(0)
+    with pytest.raises(PermissionError):
+        task.mlock(a, PAGE)
+    task.capset(vmcore.CAP_IPC_LOCK)
+    task.mlock(a, PAGE)
+    assert task.smaps()[0].locked == 4
+
+
+# ---------------------------------------------------------------- files
+
+def test_files(machine, task):
+    f = machine.open("f", "16K")
+    assert (f.size, f.name, f.closed) == (16384, "f", False)
+    assert machine.file("f") is f and machine.file(f.number) is f
+    a = task.mmap(None, 4 * PAGE, RW, MAP_SHARED, f)
+    task.write(a, 42)
+    assert f.sync() == 0                                            # the dirty bit is in the pte still: no msync yet
+    task.munmap(a, PAGE)
+    assert f.sync() == 1 and machine.vmstat()["filemap_writes"] == 1
+    a = task.mmap(None, 4 * PAGE, RW, MAP_SHARED, f)
+    task.touch(a)
+    cached = f.nrpages
+    assert f.invalidate() == cached - 1 and f.nrpages == 1          # all but the mapped page
+    assert f.invalidate(mapped=True) == 1 and f.nrpages == 0
+    assert task.read(a) == 42                                       # read back from disk
+    f.truncate("8K")
+    with pytest.raises(vmcore.BusError):
+        task.touch(a + 2 * PAGE)
+    f.close()
+    assert f.closed and "closed" in repr(f)
+    task.touch(a)                                                   # its mapping keeps it
+    g = machine.open("g", PAGE)
+    assert g.number != f.number and machine.file("g") is g
+    with pytest.raises(FileNotFoundError):
+        machine.file("f")
+
+
+def test_readonly_file_and_device(machine, task):
+    r = machine.open("r", PAGE, readonly=True)
+    with pytest.raises(PermissionError):
+        task.mmap(None, PAGE, RW, MAP_SHARED, r)
+    d = machine.device("card", 4 * PAGE)
+    a = task.mmap(None, 4 * PAGE, RW, MAP_SHARED, d)
+    task.touch_range(a, 4 * PAGE, write=True)
+    assert machine.vmas[machine.vmas["file"] == d.number]["flags"][0] & records.VM_RESERVED
+    assert task.status()["VmRSS"] == 0
+
+
+# ---------------------------------------------------------------- numbers
+
+def test_vmstat_and_meminfo(machine, task):
+    a = task.mmap(None, 100 * PAGE, RW, PRIVATE)
+    task.touch_range(a, 100 * PAGE, write=True)
+    v, info = machine.vmstat(), machine.meminfo()
+    names = list(v)
+    assert names[:6] == ["nr_dirty", "nr_writeback", "nr_unstable", "nr_page_table_pages", "nr_mapped", "nr_slab"]
+    assert names[6] == "pgpgin" and names[36] == "pgrotated" and names[6:6 + len(COUNTER_NAMES)] == list(COUNTER_NAMES)
+    assert (v["nr_mapped"], v["pgfault"], v["fault_anon"], v["nr_tasks"]) == (100, 100, 100, 1)
+    assert len(info) == 22 and next(iter(info)) == "MemTotal" and list(info)[-1] == "VmallocChunk"
+    assert info["Mapped"] == 400 and info["PageTables"] == 4 * v["nr_page_table_pages"]
+    assert info["SwapTotal"] == 16384 - 4
+    assert info["LowTotal"] == info["MemTotal"] and info["HighTotal"] == 0
+    assert stats.meminfo_text(info).splitlines()[0] == f"MemTotal:     {info['MemTotal']:>8} kB"
+    assert stats.vmstat_text(v).splitlines()[0] == "nr_dirty 0"
+
+
+def test_i386_zones(kernel):
+    m = vmcore.Machine(ram="1G", arch="i386", kernel=kernel)
+    assert [z["present"] for z in m.zones()] == [4096, 225280, 32768]
+    assert [(z["min"], z["low"], z["high"]) for z in m.zones()] == [(4, 8, 12), (234, 468, 702), (32, 64, 96)]    # 7.6
+    info = m.meminfo()
+    assert info["HighTotal"] == 131072 and info["LowTotal"] + info["HighTotal"] == info["MemTotal"]
+    assert vmcore.Machine(ram="64M", arch="i386", kernel=kernel).meminfo()["HighTotal"] == 0
+
+
+def test_slabinfo_and_ledger(machine, task, kernel):
+    a = task.mmap(None, 10 * PAGE, RW, PRIVATE)
+    task.touch_range(a, 10 * PAGE, write=True)
+    task.fork().touch(a)
+    slabs = {s.name: s for s in machine.slabinfo()}
+    vma = slabs["vm_area_struct"]
+    assert (vma.objsize, vma.objperslab) == ((128, 30) if kernel == "2.6.5" else (152, 25))
+    assert vma.active_objs == 2 and vma.num_slabs == 1 and vma.bytes == PAGE
+    text = stats.slabinfo_text(machine.slabinfo()).splitlines()
+    assert text[0] == "slabinfo - version: 2.0" and len(text) == 2 + len(slabs)
+    rmap_bytes = machine.vmstat()["rmap_bytes"]
+    assert rmap_bytes == (10 * 64 if kernel == "2.6.5" else 24)
+    ledger = machine.ledger()
+    assert {"mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm", "mm",
+            "stack", "slab_other", "page_cache"} <= set(ledger)
+    assert all(set(line) == {"bytes", "low_bytes", "peak_bytes"} for line in ledger.values())
+    assert ledger["stack"]["bytes"] == 2 * 8192 and ledger["vma"]["bytes"] == PAGE
+    assert sum(s.bytes for s in slabs.values()) == machine.meminfo()["Slab"] * 1024
+
+
+# ---------------------------------------------------------------- views
+
+def test_views_are_read_only_and_outlive_the_machine(kernel):
+    m = vmcore.Machine(ram="16M", kernel=kernel)
+    t = m.spawn("t")
+    a = t.mmap(None, 4 * PAGE, RW, PRIVATE)
+    frames, vmas = m.frames, m.vmas
+    assert len(frames) == 4096 and not frames.flags.writeable and not frames.flags.owndata
+    with pytest.raises(ValueError):
+        frames["flags"][0] = 1
+    with pytest.raises(ValueError):
+        m.swap_map.flags.writeable = True
+    t.touch(a, write=True)
+    pfn = int(t.pagemap(a, PAGE)["frame"][0])
+    assert frames[pfn]["flags"] != 0                                # no copy: shows what happened later
+    assert m.mapcounts[pfn] == 1
+    assert m.vmas[1]["start"] == a and m.tasks[t.pid]["comm"] == b"t" and m.mms[1]["rss"] == 1
+    for name in records.POOL_NAMES:
+        assert not m.view(name).flags.writeable
+    flags = int(frames[pfn]["flags"])
+    gone = weakref.ref(m)
+    del m, t, vmas
+    gc.collect()
+    assert gone() is None and int(frames[pfn]["flags"]) == flags
+
+
+def test_a_machine_goes_without_the_garbage_collector():
+    gc.disable()
+    try:
+        m = vmcore.Machine(ram="16M")
+        t = m.spawn("t")
+        f = m.open("f", PAGE)
+        gone = weakref.ref(m._engine)
+        del m, t, f
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+# ---------------------------------------------------------------- the whole state
+
+def busy(m: vmcore.Machine) -> tuple[int, int]:
+    """A machine in the middle of things: swap, forks, files, tokens."""
+    t = m.spawn("a")
+    a = t.mmap(None, 3500 * PAGE, RW, PRIVATE)
+    t.touch_range(a, 3500 * PAGE, write=True)
+    t.write(a, 1234)
+    c = t.fork("b")
+    c.write(a, 5678)
+    f = m.open("f", "256K")
+    t.touch_range(t.mmap(None, f.size, PROT_READ, MAP_PRIVATE, f), f.size)
+    c.touch_range(a, 700 * PAGE)
+    return a, c.pid
+
+
+@pytest.mark.parametrize("arch", ["i386", "i386-pae", "x86_64"])
+def test_save_load_clone(boot, tmp_path, arch):
+    m = boot(swap="32M", arch=arch)
+    a, pid = busy(m)
+    m.save(tmp_path / "1")
+    copies = [m.clone(), vmcore.load(tmp_path / "1")]
+    for i, copy in enumerate(copies):
+        assert (copy.kernel, copy.arch, copy.ram) == (m.kernel, arch, m.ram)
+        assert [t.name for t in copy.processes()] == ["a", "b"] and copy.file("f").size == 256 << 10
+        copy.save(tmp_path / f"c{i}")
+        assert (tmp_path / f"c{i}").read_bytes() == (tmp_path / "1").read_bytes()
+    stream = trace.make(a + (np.arange(20000, dtype=np.uint64) * 7919 % 3500) * PAGE, np.tile([1, pid], 10000), 1)
+    for machine in (m, *copies):
+        assert machine.task(1).read(a) == 1234 and machine.task(pid).read(a) == 5678
+        machine.run(stream)
+        machine.check(walk=50)
+    assert m.vmstat() == copies[0].vmstat() == copies[1].vmstat()
+    assert (m.frames == copies[0].frames).all() and (m.swap_map == copies[1].swap_map).all()
+    copies[0].task(1).exit()
+    assert m.task(1).alive
+    m.check()
+
+
+def test_same_seed_same_state(kernel, tmp_path):
+    for name in ("1", "2"):
+        m = vmcore.Machine(ram="16M", swap="32M", kernel=kernel, overcommit_memory=1, trylock_rate=100, trylock_seed=5)
+        busy(m)
+        m.save(tmp_path / name)
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+# ---------------------------------------------------------------- run
+
+def test_run(machine):
+    t, u = machine.spawn("t"), machine.spawn("u")
+    a, b = (x.mmap(None, 64 * PAGE, RW, PRIVATE) for x in (t, u))
+    n = 64
+    addr = np.where(np.arange(n) % 2, b, a) + np.arange(n) * PAGE
+    stream = trace.make(addr, np.where(np.arange(n) % 2, u.pid, t.pid), 1)
+    assert machine.run(stream) == (n, 0, 0)
+    stream["addr"][10] = 0x10                                       # t dies there, with 26 records to come
+    result = machine.run(stream)
+    assert result == (n - 27, 26, 1) and result.killed == 1
+    assert not t.alive and t.killed_by == "segv" and u.alive
+    assert machine.run(stream) == (32, 32, 0)
+    assert machine.run(stream[:0]) == (0, 0, 0)
+    other = np.zeros(2, [("op", "u1"), ("task", "i4"), ("addr", "i8")])     # other order, other widths
+    other["task"], other["addr"] = u.pid, b
+    assert machine.run(other).executed == 2
+
+
+def test_out_of_memory_kills(boot):
+    m = boot(swap=0)
+    t = m.spawn("hog")
+    a = t.mmap(None, 32 << 20, RW, PRIVATE)
+    with pytest.raises(vmcore.TaskKilled) as caught:
+        t.touch_range(a, 32 << 20, write=True)
+    assert caught.value.task == t and caught.value.by in ("oom", "fault") and 0 < caught.value.index < 8192
+    assert not t.alive and t.killed_by == caught.value.by and t.status()["State"].startswith("X")
+    assert m.meminfo()["Mapped"] == 0 and m.processes() == []
+
+
+def test_swap_areas(boot):
+    m = boot(swap=[("8M", 1), ("8M", 5)])
+    t = m.spawn("t")
+    a = t.mmap(None, 4000 * PAGE, RW, PRIVATE)
+    t.touch_range(a, 4000 * PAGE, write=True)
+    assert [(area, pages, prio) for area, pages, _, prio in m.swaps()] == [(0, 2048, 1), (1, 2048, 5)]
+    used = {area: n for area, _, n, _ in m.swaps()}
+    assert used[1] > 0 and used[0] == 0                             # the higher priority first
+    assert m.swapon("8M") == 2
+    m.swapoff(1)
+    assert [area for area, *_ in m.swaps()] == [0, 2]
+    t.munmap(a, 4000 * PAGE)
+    m.swapoff()
+    assert m.swaps() == [] and m.meminfo()["SwapTotal"] == 0
+
+
+def test_reclaim_and_check(machine, task):
+    a = task.mmap(None, 1000 * PAGE, RW, PRIVATE)
+    task.touch_range(a, 1000 * PAGE, write=True)
+    assert machine.reclaim(200) >= 0 and machine.reclaim(200) > 0
+    report = machine.check(walk=1000)
+    assert report.ptes == 1000 and report.swap_ptes == task.status()["VmSwap"] // 4 > 0 and report.walked > 0
+
+
+# ---------------------------------------------------------------- Ctrl-C
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread")
+def test_ctrl_c_in_a_long_call(boot):
+    m = boot(swap="32M")
+    t = m.spawn("t")
+    a = t.mmap(None, 4500 * PAGE, RW, PRIVATE)
+    addresses = np.tile(a + np.arange(4500, dtype=np.uint64) * PAGE, 2000)
+    sent = []
+
+    def send() -> None:
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.2, send)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        t.touch(addresses, write=True)
+    assert time.perf_counter() - sent[0] < 2            # 0.2 s on a quiet host; this one may be busy
+    timer.join()
+    m.check()
+    t.touch(a, write=True)
+    assert t.alive
+
+
+def test_a_handler_may_not_use_the_machine(machine, task):
+    a = task.mmap(None, PAGE, RW, PRIVATE)
+    addresses = np.full(30_000_000, a, np.uint64)
+    old = signal.signal(signal.SIGALRM, lambda *_: task.touch(a))
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(RuntimeError, match="interrupted by a signal"):
+            for _ in range(100):
+                task.touch(addresses)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    machine.check()
+    task.touch(a)
