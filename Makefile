@@ -18,7 +18,7 @@ BUILD_TOOLS := 'setuptools>=77' 'Cython>=3.1' 'numpy>=2' msgspec
 
 export VMCORE_DEBUG
 
-.PHONY: demo test build bench lint stubtest clean help
+.PHONY: demo test build bench bench-quick lint stubtest clean help
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
@@ -32,7 +32,10 @@ test: build $(VENV)/.with-test  ## the whole test suite
 build: $(VENV)/$(BUILT)  ## .venv with vmcore in it, built in place
 
 bench: build $(VENV)/.with-bench  ## benchmarks: ratios within one run, exact counters beside them
-	@$(BIN)/python -m pytest bench
+	@$(BIN)/python -m bench
+
+bench-quick: build $(VENV)/.with-bench  ## the same at a tenth of every size
+	@BENCH_SCALE=0.1 $(BIN)/python -m bench
 
 lint: build $(VENV)/.with-lint  ## ruff, cython-lint
 	@$(BIN)/ruff check src tests setup.py

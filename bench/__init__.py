@@ -15,8 +15,8 @@ def _scale() -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0.001 <= value <= 1:
-        raise SystemExit(f"BENCH_SCALE must be a number from 0.001 to 1, not {text!r}")
+    if not 0.01 <= value <= 1:
+        raise SystemExit(f"BENCH_SCALE must be a number from 0.01 to 1, not {text!r}")
     return value
 
 

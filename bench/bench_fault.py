@@ -5,9 +5,10 @@ import pytest
 
 from bench import scaled, streams
 from bench.boxes import GIB, Box
-from bench.race import Race
+from bench.race import Action, Race
 from bench.streams import limits
 
+pytestmark = pytest.mark.benchmark(group="hot paths")
 PAGES = scaled(1 << 22)
 FORKED = scaled(1 << 20)
 RAM = scaled(20 * GIB)
@@ -23,14 +24,14 @@ def kernel(request: pytest.FixtureRequest) -> str:
 
 
 def forkable(kernel: str) -> Box:
-    """A box whose pages are present in frames of random order: they were first touched in the order of a permutation."""
+    """A box whose pages lie in frames of random order, because they were first touched in random order."""
     box = Box(kernel, RAM, 0, FORKED)
     box.prefault()
     box.task.touch(streams.addresses(box.start, streams.permutation(FORKED, 5)), write=True)
     return box
 
 
-def copying() -> dict:
+def copying() -> dict[str, Action]:
     """memcpy of as many PTEs as a fork copies."""
     source, to = np.ones(FORKED, "u8"), np.zeros(FORKED, "u8")
     return {MEMCPY: lambda: limits.copy(to, source)}
@@ -41,7 +42,7 @@ def bench_first_touch(race: Race, kernel: str) -> None:
     box.prefault()
     index, a = streams.uniform(PAGES, PAGES, 6), np.ones(PAGES, "u8")
     race("first touch, sequential", box.fill, items=PAGES, prepare=box.remap,
-         pattern=f"Task.touch_range: {PAGES:,} pages in order, all writes, frames as munmap of the same pages left them;"
+         pattern=f"Task.touch_range: {PAGES:,} pages in order, all writes, frames as munmap of them left them;"
                  " pools touched before; peer on as many u64",
          peers={IN_C: lambda: limits.gather_or(a, index, MASK)}, targets={"P5": IN_C}, kernel=kernel,
          vmstat=box.vmstat, rounds=5)
@@ -111,7 +112,7 @@ def bench_cow_reuse(race: Race, kernel: str) -> None:
     box = forkable(kernel)
     index, a = streams.uniform(FORKED, FORKED, 7), np.ones(FORKED, "u8")
     race("COW reuse", box.fill, items=FORKED, prepare=lambda: box.task.fork().exit(),
-         pattern=f"Task.touch_range: after its child's exit the parent writes {FORKED:,} pages in order, frames in random"
-                 " order; peer on as many u64",
+         pattern=f"Task.touch_range: after its child's exit the parent writes {FORKED:,} pages in order, frames in"
+                 " random order; peer on as many u64",
          peers={IN_C: lambda: limits.gather_or(a, index, MASK)}, kernel=kernel, vmstat=box.vmstat, rounds=5)
     assert all(counters["cow_reuses"] == FORKED for counters in race.history)

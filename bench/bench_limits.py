@@ -7,6 +7,7 @@ from bench import scaled, streams
 from bench.race import Race
 from bench.streams import limits
 
+pytestmark = pytest.mark.benchmark(group="limits")
 ITEMS = scaled(1 << 22)
 MASK = np.uint64(0x60)      # accessed and dirty
 WORDS = 8                   # of a 32-byte record

@@ -1,33 +1,44 @@
 """Start-up: child processes in turn, wall clock (P14)."""
 
+import resource
 import subprocess
 import sys
 import time
+from statistics import median
 
 import pytest
 
 from bench import children
 from bench.race import Race
 
-
-def child(*args: str):
-    """Runs a Python with these arguments."""
-    environment = children.environment()
-
-    def run() -> None:
-        subprocess.run([sys.executable, *args], env=environment, check=True, stdout=subprocess.DEVNULL)
-
-    return run
+pytestmark = pytest.mark.benchmark(group="start-up", timer=time.perf_counter)
+ROUNDS, WARM_UP = 21, 2
 
 
-PEERS = {"import numpy": child("-c", "import numpy"), "python -c pass": child("-c", "pass")}
+class Child:
+    """Runs a Python with some arguments, and takes its CPU time."""
+
+    def __init__(self, *args: str) -> None:
+        self.command = [sys.executable, *args]
+        self.environment = children.environment()
+        self.cpu: list[float] = []
+
+    def __call__(self) -> None:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(self.command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.cpu.append((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000)
+
+    def cpu_ms(self) -> float:
+        return median(self.cpu[WARM_UP:])
 
 
-@pytest.mark.benchmark(timer=time.perf_counter)
 @pytest.mark.parametrize("what", ["import vmcore", "vmcore --help"])
 def bench_start(race: Race, what: str) -> None:
-    ours = child("-c", what) if what == "import vmcore" else child("-m", "vmcore", "--help")
-    race(what, ours, items=1_000_000, unit="ms", peers=PEERS,
+    ours = Child("-c", what) if what == "import vmcore" else Child("-m", "vmcore", "--help")
+    numpy, bare = Child("-c", "import numpy"), Child("-c", "pass")
+    race(what, ours, items=1_000_000, unit="ms", peers={"import numpy": numpy, "python -c pass": bare},
          targets={"P14": "import numpy"} if what == "import vmcore" else {},
-         pattern="child processes in turn, wall clock, start of the interpreter included, files cached", rounds=21,
-         warmup=2, clock=time.perf_counter_ns)
+         pattern="child processes in turn, wall clock, start of the interpreter included, files cached",
+         rounds=ROUNDS, warmup=WARM_UP, clock=time.perf_counter_ns)
+    race.note(cpu_ms=ours.cpu_ms(), cpu_ms_of_import_numpy=numpy.cpu_ms(), cpu_ratio=ours.cpu_ms() / numpy.cpu_ms())

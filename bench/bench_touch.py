@@ -11,6 +11,7 @@ from bench.boxes import GIB, Box, map_anonymous
 from bench.race import Race
 from bench.streams import limits
 
+pytestmark = pytest.mark.benchmark(group="hot paths")
 PAGES = scaled(1 << 22)
 RAM = scaled(20 * GIB)
 MASK = np.uint64(0x60)

@@ -41,8 +41,8 @@ class Lru:
             requests["id"] = pages
             requests["id"] += 1
             requests.tofile(path)
-            self._reader = libcachesim.TraceReader(
-                str(path), libcachesim.TraceType.ORACLE_GENERAL_TRACE, libcachesim.ReaderInitParam(ignore_obj_size=True))
+            form = libcachesim.TraceType.ORACLE_GENERAL_TRACE
+            self._reader = libcachesim.TraceReader(str(path), form, libcachesim.ReaderInitParam(ignore_obj_size=True))
             try:
                 yield
             finally:

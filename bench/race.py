@@ -31,6 +31,7 @@ class Race:
         items: int,
         peers: Mapping[str, Action] | None = None,
         targets: Mapping[str, str] | None = None,
+        rate: bool = False,
         unit: str = "ns",
         kernel: str | None = None,
         prepare: Action | None = None,
@@ -41,7 +42,7 @@ class Race:
     ) -> None:
         """Measure `ours` per item beside each of `peers`.
 
-        targets: id in targets.py -> name of the peer that it is measured against.
+        targets: id in targets.py -> name of the peer that it is measured against. rate: the ratio is peer / ours.
         """
         peers = peers or {}
         times: dict[str, list[int]] = {name: [] for name in peers}
@@ -72,11 +73,19 @@ class Race:
             kernel=kernel,
             items=items,
             unit=unit,
+            rate=rate,
             ours=figure(measured),
             peers={name: figure([t / items for t in taken[-rounds:]]) for name, taken in times.items()},
             targets=dict(targets or {}),
             counters=self.counters,
         )
+
+    def also(self, path: str, *, unit: str, ours: float, against: str, peer: float, pattern: str, target: str) -> None:
+        """A further figure of the same run, with a target of its own."""
+        info = self.benchmark.extra_info
+        info.setdefault("also", []).append(
+            {"path": path, "pattern": pattern, "kernel": info["kernel"], "unit": unit, "rate": False,
+             "ours": figure([ours]), "peers": {against: figure([peer])}, "targets": {target: against}})
 
     def note(self, **facts: object) -> None:
         """Facts beside the figures."""

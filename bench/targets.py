@@ -4,15 +4,11 @@ from typing import NamedTuple
 
 
 class Target(NamedTuple):
-    """A bound on ours / peer; where `rate`, on peer / ours instead (how many times its rate)."""
+    """A bound on the ratio of a row: at most so much; at least, where the row gives a rate (peer / ours)."""
 
     engine: float | None = None
     speed: float | None = None
-    rate: bool = False
     label: str | None = None    # where it is not the id
-
-    def keeps(self, ratio: float, limit: float) -> bool:
-        return ratio >= limit if self.rate else ratio <= limit
 
 
 TARGETS = {
@@ -22,8 +18,8 @@ TARGETS = {
     "P4": Target(4, 2),
     "P5": Target(12, 8),
     "P6": Target(8, 4.5),
-    "P7": Target(3, 4, rate=True),
-    "P8": Target(None, 6, rate=True),
+    "P7": Target(3, 4),
+    "P8": Target(None, 6),
     "P9": Target(None, 1.3),
     "P10": Target(1, None),
     "P10 speed": Target(None, 1, label="P10"),

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 KERNELS = tuple(vmcore.KERNELS)
 
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-settings.register_profile("default", max_examples=60, stateful_step_count=50, **_common)
+settings.register_profile("default", max_examples=40, stateful_step_count=50, **_common)
 settings.register_profile("deep", max_examples=3000, stateful_step_count=120, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

@@ -8,7 +8,6 @@ and designs say into the kernel_rules record that the engine reads. Sources: sec
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -243,6 +242,8 @@ def get(kernel: str | Kernel) -> Kernel:
     try:
         return KERNELS[kernel]
     except KeyError:
+        import difflib
+
         near = difflib.get_close_matches(kernel, KERNELS, 1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ValueError(f"unknown kernel {kernel!r}{hint}; known are {', '.join(KERNELS)}") from None

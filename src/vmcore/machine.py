@@ -5,7 +5,6 @@ Neither holds state of the engine: a File or Task is its machine and a number.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import warnings
@@ -114,6 +113,8 @@ def _numbers(tunables: dict[str, Any], kernel: Kernel, arch: str, frames: int) -
     """Every tunable as a number, checked."""
     for name in tunables:
         if name not in TUNABLES and name not in _OTHERS:
+            import difflib
+
             allowed = [*TUNABLES, *_OTHERS]
             near = difflib.get_close_matches(name, allowed, 1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,6 +1,9 @@
 """The whole machine against the plain-Python model: after every step check() passes and user space sees what it must."""
 from __future__ import annotations
 
+import pytest
+
+import vmcore
 from tests.properties.box import Box
 
 
@@ -26,7 +29,47 @@ class _BoxI386(Box):
     OPTIONS = {"arch": "i386", "page_cluster": 0}
 
 
+class _BoxZones(Box):
+    """Memory in two zones, both short of it; two swap areas that take turns."""
+
+    KERNELS = ("2.6.5-aa1",)
+    OPTIONS = {"ram": "18M", "swap": [("7M", 1), ("7M", 1)]}
+    BALLAST = 3050
+    SWAP = "7M"
+
+
 Test265 = _Box265.TestCase
 TestAa1 = _BoxAa1.TestCase
 TestPae = _BoxPae.TestCase
 TestI386 = _BoxI386.TestCase
+TestZones = _BoxZones.TestCase
+
+
+@pytest.mark.parametrize("kernel", tuple(vmcore.KERNELS))
+@pytest.mark.parametrize(("arch", "highpte"), [("i386", False), ("i386-pae", True)])
+def test_highmem(kernel: str, arch: str, highpte: bool) -> None:
+    """Three zones, all of them full: what two tasks need is more than a gigabyte."""
+    m = vmcore.Machine(ram="1G", swap="512M", kernel=kernel, arch=arch, highpte=highpte, overcommit_memory=1)
+    size = 600 << 20
+    a, b = m.spawn("a"), m.spawn("b")
+    at = {t: t.mmap(None, size, 3, 0x22) for t in (a, b)}
+    for t, address in at.items():
+        t.write(address, t.pid)
+        t.touch_range(address, size, write=True)
+        t.write(address + size - 4096, 100 + t.pid)
+    m.check(walk=2000)
+    stat = m.vmstat()
+    assert stat["pswpout"] > 30000
+    assert all(stat[f"pgsteal_{zone}"] > 0 for zone in ("high", "normal"))
+    pmd = m.tables[1:]
+    frames = pmd["frame"][(pmd["mm"] != 0) & (pmd["base"] & 7 == 0)]
+    high = m.zones()[2]["start_pfn"]
+    assert (frames.max() >= high) == highpte
+    for t, address in at.items():
+        assert t.read(address) == t.pid
+        assert t.read(address + size - 4096) == 100 + t.pid
+    c = a.fork("c")
+    b.exit()
+    c.touch_range(at[a], size // 4, write=True)
+    m.check(walk=2000)
+    assert c.read(at[a]) == a.pid

@@ -12,6 +12,7 @@ import pytest
 
 import vmcore
 from vmcore import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE, trace
+from vmcore._fast.engine import Engine
 
 PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS
 RW = PROT_READ | PROT_WRITE
@@ -447,3 +448,11 @@ def test_a_second_thread_is_refused(machine, task, area):
 def test_errors_are_exceptions_of_their_own():
     for error in (vmcore.SegmentationFault, vmcore.BusError, vmcore.TaskKilled, vmcore.KernelBug):
         assert issubclass(error, Exception) and not issubclass(error, OSError)
+
+
+def test_an_engine_that_has_not_booted():
+    engine = Engine.__new__(Engine)
+    for call in (engine.record, engine.segments, engine.clone, engine.numbers, lambda: engine.view("frame"),
+                 lambda: engine.touch(1, 1)):
+        with pytest.raises(RuntimeError, match="not booted"):
+            call()

@@ -14,7 +14,8 @@ from vmcore._fast.records cimport (
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl
 from vmcore._fast.counters cimport count, count_n, FORK_PTES_COPIED, FORK_TABLES
-from vmcore._fast.pagetable cimport next_leaf, prefetch_write, pte_alloc, pte_is_swap, pte_swp
+from vmcore._fast.pagetable cimport next_leaf, pte_alloc, pte_is_swap, pte_swp
+from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.swap cimport swap_duplicate, swp_slot
 
 cdef enum:

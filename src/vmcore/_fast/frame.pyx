@@ -11,6 +11,7 @@ from vmcore._fast.clock cimport wait_event
 from vmcore._fast.counters cimport (
     ALLOC_FAILURES, ALLOC_LIVELOCK, PGALLOC_HIGH, PGFREE, count, count_n, count_zone,
 )
+from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     MAX_ORDER, MAX_ZONES, PCP_RING, PF_KSWAPD, PF_MEMALLOC, PF_SWAPOFF_FAILED, PG_ACTIVE, PG_ANON, PG_BUDDY, PG_LOCKED, PG_LRU, PG_ORDER_SHIFT, PG_PCP,
     PG_RECLAIM, PG_RESERVED, PG_SWAPCACHE, PG_WRITEBACK, POOL_FRAME, TASK_ALIVE, ZONE_DMA, ZONE_HIGHMEM, ZONE_NORMAL, frame_t,
@@ -24,6 +25,7 @@ cdef enum:
     BLOCK = 1 << (MAX_ORDER - 1)
     HZ_50 = 20000000        # HZ/50 in ns
     SECONDS_10 = 10
+    PCP_AHEAD = 6           # allocations from now whose frame record is prefetched
 
 cdef enum:
     PG_BAD_FREE = PG_LRU | PG_ACTIVE | PG_LOCKED | PG_SWAPCACHE | PG_WRITEBACK | PG_RECLAIM | PG_RESERVED
@@ -225,7 +227,7 @@ cdef void free_buddy(machine_t *m, int z, uint32_t pfn, uint32_t order) noexcept
 cdef uint32_t buffered_rmqueue(machine_t *m, int z, uint32_t order, int cold) noexcept nogil:
     cdef zone_t *zone = &m.zones[z]
     cdef pcp_t *pcp
-    cdef uint32_t i, pfn
+    cdef uint32_t i, pfn, ahead
     if order != 0:
         return rmqueue_buddy(m, zone, order)
     pcp = &zone.pcp[1 if cold else 0]
@@ -242,6 +244,9 @@ cdef uint32_t buffered_rmqueue(machine_t *m, int z, uint32_t order, int cold) no
     pfn = pcp.ring[pcp.head & (PCP_RING - 1)]
     pcp.head += 1
     pcp.count -= 1
+    ahead = pcp.ring[(pcp.head + (PCP_AHEAD if pcp.count > PCP_AHEAD else 0)) & (PCP_RING - 1)]
+    prefetch_write(&m.frames[ahead])
+    prefetch_write(&m.mapcount[ahead])
     return pfn
 
 

@@ -115,6 +115,10 @@ cdef void pool_plan(machine_t *m, uint64_t slots, uint64_t *stride, uint64_t *mo
     flags[<int>POOL_PTE_CHAIN] = huge
     flags[<int>POOL_SWAP_MAP] = huge
     flags[<int>POOL_SWAP_CACHE] = huge
+    flags[<int>POOL_SWAP_FREE] = huge
+    flags[<int>POOL_SWAP_NODE] = huge
+    flags[<int>POOL_LRU_CHUNK] = huge
+    flags[<int>POOL_TABLE] = huge
 
 
 cdef uint64_t cache_objects(machine_t *m, int cache) noexcept nogil:

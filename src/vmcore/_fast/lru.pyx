@@ -13,16 +13,11 @@ from vmcore._fast.bugs cimport BUG_LRU_FLAG, bug
 from vmcore._fast.counters cimport PGACTIVATE, PGROTATED, count
 from vmcore._fast.frame cimport free_hot_cold_page, pfn_zone
 from vmcore._fast.pool cimport pool_alloc, pool_free
+from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, NR_LRU, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR, PG_LOCKED, PG_LRU,
     PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_LRU_CHUNK, frame_t, lru_chunk_t, lru_list_t, machine_t, pagevec_t,
 )
-
-cdef extern from *:
-    """
-    #define vm_prefetch(p) __builtin_prefetch((p), 1, 3)
-    """
-    void vm_prefetch(const void *p) noexcept nogil
 
 cdef enum:
     SLOT_MASK = (1 << LRU_SLOT_BITS) - 1
@@ -206,7 +201,7 @@ cdef uint32_t lru_isolate(machine_t *m, int zone, int list, uint32_t n, uint32_t
             s -= 1
             pfn = c.pfn[s]
             if pfn != LRU_TOMB:
-                vm_prefetch(&m.frames[pfn])
+                prefetch_write(&m.frames[pfn])
                 out[k] = pfn
                 k += 1
                 c.alive -= 1
@@ -216,8 +211,9 @@ cdef uint32_t lru_isolate(machine_t *m, int zone, int list, uint32_t n, uint32_t
         for i in range(n):
             if s <= lo + i:
                 break
-            if c.pfn[s - 1 - i] != LRU_TOMB:
-                vm_prefetch(&m.frames[c.pfn[s - 1 - i]])
+            pfn = c.pfn[s - 1 - i]
+            if pfn != LRU_TOMB:
+                prefetch_write(&m.frames[pfn])
         if c.alive == 0:
             chunk_free(m, l, l.tail_chunk)
     for i in range(k):

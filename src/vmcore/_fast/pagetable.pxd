@@ -57,21 +57,3 @@ cdef void pgd_free(machine_t *m, uint32_t mm) noexcept nogil
 # Next leaf table that exists at or after *addr and below end: returns it and moves *addr up to its first covered
 # address that is >= the given one; 0 if there is none.
 cdef uint32_t next_leaf(machine_t *m, uint32_t mm, uint64_t *addr, uint64_t end) noexcept nogil
-
-# Hints to the host's caches: never an access, any address is allowed. The empty asm keeps them: gcc takes a function
-# that does nothing but prefetch for one without effects, and drops the calls of it.
-cdef extern from *:
-    """
-    #ifndef VMCORE_PREFETCH
-    #define VMCORE_PREFETCH
-    #if defined(__GNUC__) || defined(__clang__)
-    #define vmcore_prefetch_read(p) do { __builtin_prefetch((p), 0, 3); __asm__ volatile(""); } while (0)
-    #define vmcore_prefetch_write(p) do { __builtin_prefetch((p), 1, 3); __asm__ volatile(""); } while (0)
-    #else
-    #define vmcore_prefetch_read(p) ((void)(p))
-    #define vmcore_prefetch_write(p) ((void)(p))
-    #endif
-    #endif
-    """
-    void prefetch_read "vmcore_prefetch_read"(const void *p) noexcept nogil
-    void prefetch_write "vmcore_prefetch_write"(const void *p) noexcept nogil

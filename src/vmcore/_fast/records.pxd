@@ -562,6 +562,7 @@ cdef struct machine_t:
     uint32_t levels
     uint32_t leaf_shift     # log2 bytes that a leaf table covers
     uint32_t table_epoch    # bumped when a table page is freed: remembered pte indexes are void
+    uint32_t pte_note[64]   # anon_vma's prefetch: where the pte of the page pfn & 63 == i was; a hint, always verified
     uint32_t tokens_on      # 1 after the first write()
     uint32_t zero_pfn
     uint32_t chain_words    # u32 words of a chain node = nrpte + 1

@@ -30,8 +30,10 @@ from vmcore._fast.slab cimport LEDGER_PAGE_CACHE, cache_alloc, cache_free, ledge
 cdef extern from *:
     """
     #define vm_ctz(x) ((unsigned)__builtin_ctzll(x))
+    #define vm_clz(x) ((unsigned)__builtin_clzll(x))
     """
     uint32_t vm_ctz(uint64_t x) noexcept nogil
+    uint32_t vm_clz(uint64_t x) noexcept nogil
 
 cdef enum:
     SWAPFILE_CLUSTER = 256
@@ -72,27 +74,44 @@ cdef uint64_t next_bit(const uint64_t *bits, uint64_t at, uint64_t end, uint64_t
 
 
 cdef uint64_t find_cluster(machine_t *m, uint64_t lo, uint64_t hi) noexcept nogil:
-    """Start of the first 256 free slots in [lo, hi], as a linear search finds it; hi + 1 if there are none."""
+    """Start of the first 256 free slots in [lo, hi], as a linear search finds it; hi + 1 if there are none.
+
+    256 slots hold three whole words, so only places where three summary bits stand in a row are looked at."""
+    cdef uint64_t *bits = m.swap_free_bits
+    cdef uint64_t *full = m.swap_summary
     cdef uint64_t end = hi + 1
-    cdef uint64_t w = lo >> 6
-    cdef uint64_t wend = (end >> 6) + 1
-    cdef uint64_t first, last, start
-    while True:
-        # a run of whole free words [w, last)
-        w = next_bit(m.swap_summary, w, wend, 0)
-        if w >= wend:
-            return end
-        last = next_bit(m.swap_summary, w, wend, ALL)
-        if last - w >= 3:
-            start = w << 6
-            if start < lo:
-                start = lo
-            while start > lo and m.swap_free_bits[(start - 1) >> 6] >> ((start - 1) & 63) & 1:
-                start -= 1
-            first = next_bit(m.swap_free_bits, last << 6, end, ALL)     # first used slot behind the words
-            if start + SWAPFILE_CLUSTER <= first and start + SWAPFILE_CLUSTER <= end:
-                return start
-        w = last
+    cdef uint64_t wend = (end + 63) >> 6
+    cdef uint64_t s = lo >> 12
+    cdef uint64_t send = (end + 4095) >> 12
+    cdef uint64_t x, y, after, w, last, start, stop
+    cdef uint64_t done = lo >> 6            # words before this one are judged
+    while s < send:
+        x = full[s]
+        if x != 0:
+            after = full[s + 1] if s + 1 < send else 0
+            y = x & ((x >> 1) | (after << 63)) & ((x >> 2) | (after << 62))
+            while y != 0:
+                w = (s << 6) + vm_ctz(y)
+                if w < done:                # begins before lo, or belongs to a run that was too short
+                    y &= y - 1
+                    continue
+                last = next_bit(full, w, wend, ALL)
+                start = w << 6
+                if start > lo:
+                    start -= vm_clz(~bits[w - 1]) if ~bits[w - 1] != 0 else 64
+                if start < lo:
+                    start = lo
+                stop = last << 6
+                if stop < end and ~bits[last] != 0:
+                    stop += vm_ctz(~bits[last])
+                if stop > end:
+                    stop = end
+                if start + SWAPFILE_CLUSTER <= stop:
+                    return start
+                done = last
+                y &= y - 1
+        s += 1
+    return end
 
 
 # ---------------------------------------------------------------- areas

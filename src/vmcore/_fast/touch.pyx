@@ -13,17 +13,12 @@ from vmcore._fast.fault cimport (
 from vmcore._fast.fork cimport do_exit
 from vmcore._fast.pagetable cimport leaf_lookup
 from vmcore._fast.pool cimport safe_point
+from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     KILLED_BUS, KILLED_NOT, KILLED_SEGV, POOL_FRAME, POOL_PTE, POOL_PTE_CHAIN, POOL_TASK, PTE_A, PTE_D, PTE_KIND, PTE_P, PTE_PROTNONE,
     PTE_RW, PTE_SHIFT, PTE_SWAP, TASK_ALIVE, machine_t, task_t,
 )
 from vmcore._fast.swap cimport swp_slot
-
-cdef extern from *:
-    """
-    #define vm_prefetch(p) __builtin_prefetch((p), 1, 3)
-    """
-    void vm_prefetch(const void *p) noexcept nogil
 
 cdef enum:
     NEED_READ = PTE_P | PTE_A
@@ -53,8 +48,10 @@ cdef inline void prefetch_slot(machine_t *m, uint32_t pte) noexcept nogil:
     cdef uint64_t slot
     if (e & (PTE_P | PTE_PROTNONE | PTE_KIND)) == PTE_SWAP:
         slot = swp_slot(m, <uint32_t>(e >> PTE_SHIFT))
-        vm_prefetch(&m.swap_map[slot])
-        vm_prefetch(&m.swap_cache[slot])
+        prefetch_write(&m.swap_map[slot])
+        prefetch_write(&m.swap_cache[slot])
+        prefetch_write(&m.swap_free_bits[slot >> 6])
+        prefetch_write(&m.swap_nodes[slot >> 6])
 
 
 cdef inline int short_of_pools(machine_t *m) noexcept nogil:
@@ -124,7 +121,7 @@ cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const u
     need = NEED_WRITE if w else NEED_READ
     for j in range(TOUCH_WINDOW if n > TOUCH_WINDOW else n):
         pte = look_up(m, mm, addrs[j], &tag, &leaf)
-        vm_prefetch(&ptes[pte])
+        prefetch_write(&ptes[pte])
         slot[j] = pte
     i = 0
     while i < n:
@@ -132,7 +129,7 @@ cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const u
         j = i + TOUCH_WINDOW
         if j < n:
             slot[i & WMASK] = look_up(m, mm, addrs[j], &tag, &leaf)
-            vm_prefetch(&ptes[slot[i & WMASK]])
+            prefetch_write(&ptes[slot[i & WMASK]])
         if swapping and i + HALF < n:
             prefetch_slot(m, slot[(i + HALF) & WMASK])
         if writes != NULL:
@@ -316,7 +313,7 @@ cdef inline uint32_t trace_slot(machine_t *m, const trace_t *t, uint32_t tasks) 
     if m.mms[mm].leaf == 0:
         return 0
     pte = (m.mms[mm].leaf << m.pt_shift) | (<uint32_t>(t.addr >> PTE_SHIFT) & m.pt_mask)
-    vm_prefetch(&m.ptes[pte])
+    prefetch_write(&m.ptes[pte])
     return pte
 
 

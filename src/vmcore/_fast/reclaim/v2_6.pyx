@@ -28,11 +28,12 @@ from vmcore._fast.locks cimport page_map_lock, page_map_unlock, trylock_page
 from vmcore._fast.lru cimport (
     lru_add_drain, lru_add_head, lru_isolate, lru_nr, page_free_now, put_page,
 )
+from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_SHMEM, LRU_ACTIVE, LRU_INACTIVE, PF_KSWAPD, PF_MEMALLOC, PG_ACTIVE, PG_ANON, PG_DIRTY, PG_LOCKED, PG_PRIVATE, PG_RECLAIM,
     PG_SWAPCACHE, PG_WRITEBACK, ZONE_HIGHMEM, ZONE_NORMAL, file_t, frame_t, machine_t, reclaim_ops, zone_t,
 )
-from vmcore._fast.rmap.rmap cimport SWAP_AGAIN, SWAP_FAIL
+from vmcore._fast.rmap.rmap cimport SWAP_FAIL, page_mapped
 from vmcore._fast.shmem cimport shmem_writepage
 from vmcore._fast.swap cimport add_to_swap, delete_from_swap_cache, swap_writepage
 
@@ -133,7 +134,7 @@ cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept 
             if mapped_too and i + PREFETCH_AHEAD < n:
                 m.rmap.prefetch(m, page[i + PREFETCH_AHEAD])
             keep = 0
-            if m.mapcount[pfn] != 0:
+            if page_mapped(m, pfn, f):
                 if not mapped_too:
                     keep = 1
                 else:
@@ -168,7 +169,7 @@ cdef enum:
 
 
 cdef inline int page_mapping_inuse(machine_t *m, uint32_t pfn, frame_t *f) noexcept nogil:
-    if m.mapcount[pfn] != 0 or f.flags & PG_SWAPCACHE:
+    if f.flags & PG_SWAPCACHE or page_mapped(m, pfn, f):
         return 1
     if f.mapping == 0 or f.flags & PG_ANON:
         return 0
@@ -180,7 +181,7 @@ cdef inline int anonymous_without_slot(machine_t *m, uint32_t pfn, frame_t *f) n
         return 0
     if m.rules.page_anon:
         return f.flags & PG_ANON
-    return m.mapcount[pfn] != 0 and f.mapping == 0 and not (f.flags & PG_PRIVATE)
+    return f.mapping == 0 and not (f.flags & PG_PRIVATE) and page_mapped(m, pfn, f)
 
 
 cdef inline int has_mapping(frame_t *f) noexcept nogil:
@@ -227,7 +228,7 @@ cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogi
         count(m, RECLAIM_KEEP_LOCKED)
         return KEEP
     f.flags |= PG_LOCKED
-    if m.mapcount[pfn] != 0 or f.flags & PG_SWAPCACHE:
+    if f.flags & PG_SWAPCACHE or page_mapped(m, pfn, f):
         sc.scanned += 1
     if f.flags & PG_WRITEBACK:
         count(m, RECLAIM_KEEP_WRITEBACK)
@@ -245,7 +246,7 @@ cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogi
             return ACTIVATE
         page_map_lock(m, pfn)
     may_fs = sc.gfp & GFP_FS_ or (f.flags & PG_SWAPCACHE and sc.gfp & GFP_IO_)
-    if m.mapcount[pfn] != 0 and has_mapping(f):
+    if has_mapping(f) and page_mapped(m, pfn, f):
         r = m.rmap.try_to_unmap(m, pfn)
         if r != 0:
             page_map_unlock(m, pfn)
@@ -283,6 +284,8 @@ cdef uint64_t shrink_list(machine_t *m, uint32_t *page, uint32_t n, scan_control
     cdef int r
     cdef frame_t *f
     back = 0
+    for i in range(n):
+        prefetch_write(&m.mapcount[page[i]])
     for i in range(n if n < PREFETCH_AHEAD else PREFETCH_AHEAD):
         m.rmap.prefetch(m, page[i])
     for i in range(n):

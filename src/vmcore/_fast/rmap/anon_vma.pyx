@@ -15,7 +15,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
     machine_t, vma_t, frame_t, anon_vma_t, rmap_ops, POOL_ANON_VMA, CACHE_ANON_VMA, PG_ANON, PG_LOCKED, PG_REFERENCED,
-    PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT)
+    PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT, PTE_P, PTE_SHIFT, PTE_SPECIAL)
 from vmcore._fast.pool cimport pool_alloc, pool_free, safe_point
 from vmcore._fast.locks cimport spin_lock_anon_vma, spin_unlock_anon_vma, page_map_lock, page_map_unlock
 from vmcore._fast.bugs cimport (
@@ -26,8 +26,9 @@ from vmcore._fast.counters cimport (
     RMAP_UNMAP_FAIL, ANON_VMAS_ALLOCATED, ANON_VMAS_FREED)
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.slab cimport cache_alloc, cache_free
-from vmcore._fast.pagetable cimport pte_lookup, prefetch_read, prefetch_write
-from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
+from vmcore._fast.pagetable cimport pte_lookup
+from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
+from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, page_mapped
 from vmcore._fast.rmap.objrmap cimport (
     page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one, WALK_AHEAD, WALK_OUTSIDE,
     WALK_SAFE)
@@ -236,27 +237,40 @@ cdef int walk_start(machine_t *m, uint32_t pfn, walk_t *w) noexcept nogil:
     return 1
 
 
+cdef inline uint32_t only_pte(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t index) noexcept nogil:
+    """The pte of a page whose anon_vma has this vma alone. prefetch() noted where it is; a note that maps the page is right,
+    because no other pte can."""
+    cdef uint32_t pte = m.pte_note[pfn & 63]
+    cdef uint64_t e = m.ptes[pte]
+    cdef vma_t *v
+    cdef uint64_t page
+    if (e & (PTE_P | PTE_SPECIAL)) == PTE_P and <uint32_t>(e >> PTE_SHIFT) == pfn:
+        return pte
+    v = &m.vmas[vma]
+    page = page_in_vma(v, index)
+    if page >= (v.end - v.start) >> PAGE_SHIFT:
+        return WALK_OUTSIDE
+    return pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT))
+
+
 cdef int page_referenced_anon(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef uint32_t a = m.frames[pfn].mapping
     cdef uint64_t index = m.frames[pfn].index
     cdef uint64_t visited = 0
     cdef uint64_t skips = 0
     cdef uint64_t polled = 0
-    cdef uint64_t page
-    cdef uint32_t i
+    cdef uint32_t i, pte
     cdef int referenced = 0
     cdef walk_t w
-    cdef vma_t *v
     if not walk_start(m, pfn, &w):
         return 0
     spin_lock_anon_vma(m, a)
     if w.left == 1:                 # a region that was never forked: most of them
-        v = &m.vmas[w.cur]
-        page = page_in_vma(v, index)
-        if page < (v.end - v.start) >> PAGE_SHIFT:
-            referenced = referenced_one(m, pfn, w.cur, pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT)))
-        else:
+        pte = only_pte(m, pfn, w.cur, index)
+        if pte == <uint32_t>WALK_OUTSIDE:
             skips = 1
+        else:
+            referenced = referenced_one(m, pfn, w.cur, pte)
         visited = 1
         w.left = 0
     while w.left != 0:
@@ -283,7 +297,7 @@ cdef int try_to_unmap_anon(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef uint64_t visited = 0
     cdef uint64_t skips = 0
     cdef uint64_t polled = 0
-    cdef uint32_t i
+    cdef uint32_t i, pte
     cdef uint32_t ahead = 2
     cdef int r = SWAP_AGAIN
     cdef walk_t w
@@ -292,6 +306,14 @@ cdef int try_to_unmap_anon(machine_t *m, uint32_t pfn) noexcept nogil:
     if not walk_start(m, pfn, &w):
         return SWAP_AGAIN
     spin_lock_anon_vma(m, a)
+    if w.left == 1:
+        pte = only_pte(m, pfn, w.cur, index)
+        if pte == <uint32_t>WALK_OUTSIDE:
+            skips = 1
+        else:
+            r = unmap_one(m, pfn, w.cur, pte)
+        visited = 1
+        w.left = 0
     while w.left != 0 and r != SWAP_FAIL and m.mapcount[pfn] != 0:
         look_ahead(m, &w, index, ahead)
         for i in range(w.nr):
@@ -322,7 +344,7 @@ cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     if f.flags & <uint32_t>PG_REFERENCED:
         f.flags &= ~<uint32_t>PG_REFERENCED
         referenced = 1
-    if m.mapcount[pfn] == 0:
+    if not page_mapped(m, pfn, f):
         return referenced
     count(m, RMAP_PAGES_WALKED)
     if f.flags & <uint32_t>PG_ANON:
@@ -353,13 +375,16 @@ cdef int try_to_unmap(machine_t *m, uint32_t pfn) noexcept nogil:
 cdef void prefetch(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
     cdef uint64_t page
+    cdef uint32_t pte
     cdef vma_t *v
     if not f.flags & <uint32_t>PG_ANON:
         return
     v = &m.vmas[m.anon_vmas[f.mapping].head]
     page = page_in_vma(v, f.index)
     if page < (v.end - v.start) >> PAGE_SHIFT:
-        prefetch_write(&m.ptes[pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT))])
+        pte = pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT))
+        prefetch_write(&m.ptes[pte])
+        m.pte_note[pfn & 63] = pte
     else:
         prefetch_read(&m.vmas[v.anon_next])
 

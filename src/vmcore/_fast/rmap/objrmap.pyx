@@ -17,7 +17,8 @@ from vmcore._fast.counters cimport (
     count, count_n, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_MMS_VISITED, RMAP_RANGE_SKIPS, RMAP_TRYLOCK_FAILS,
     I_MMAP_NODES_VISITED)
 from vmcore._fast.frame cimport page_count
-from vmcore._fast.pagetable cimport pte_lookup, prefetch_write
+from vmcore._fast.pagetable cimport pte_lookup
+from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.rmap.rmap cimport referenced_pte, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
 
 cdef struct batch_t:

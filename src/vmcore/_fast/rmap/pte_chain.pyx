@@ -31,9 +31,10 @@ from vmcore._fast.counters cimport (
     RMAP_UNMAP_AGAIN, RMAP_UNMAP_FAIL)
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.slab cimport cache_alloc, cache_free
-from vmcore._fast.pagetable cimport prefetch_read, prefetch_write
+from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
 from vmcore._fast.vma cimport find_vma_prev
-from vmcore._fast.rmap.rmap cimport referenced_pte, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
+from vmcore._fast.rmap.rmap cimport (
+    referenced_pte, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, page_mapped)
 
 cdef enum:
     IDX_BITS = 5
@@ -202,7 +203,7 @@ cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     if f.flags & <uint32_t>PG_REFERENCED:
         f.flags &= ~<uint32_t>PG_REFERENCED
         referenced = 1
-    if m.mapcount[pfn] == 0:
+    if not page_mapped(m, pfn, f):
         return referenced
     count(m, RMAP_PAGES_WALKED)
     page_map_lock(m, pfn)
