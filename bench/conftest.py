@@ -1,6 +1,7 @@
 """The fixture `race`; and in a run of the benchmarks: a line for each figure as it comes, and facts for the table."""
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class Report:
             "failed": self.failed,
             "load": [self.load, os.getloadavg()[0]],
             "huge_pages": huge_pages(),
+            "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         }
 
 

@@ -92,6 +92,7 @@ def build(run: dict[str, Any]) -> dict[str, Any]:
     return {
         "scale": ours.get("scale"),
         "load": ours.get("load", []),
+        "peak_kib": ours.get("peak_kib"),
         "host": {
             "cpu": machine.get("cpu", {}).get("brand_raw"),
             "cores": machine.get("cpu", {}).get("count"),

@@ -29,6 +29,7 @@ cdef enum:
     BUG_SHMEM_WRITEPAGE         # mapped, unlocked, or entry not empty
     BUG_PTE_NOT_NONE            # a pte written over
     BUG_PAGE_CACHE_MAPPED       # page cache page removed while mapped
+    BUG_FAULT_LOOP              # an access faulted again and again without getting its pte
     NR_BUGS
 
 cdef void bug(machine_t *m, int id, uint64_t a, uint64_t b, uint64_t c) noexcept nogil

@@ -23,7 +23,7 @@ from vmcore._fast.filemap cimport NOPAGE_OOM, NOPAGE_SIGBUS, wait_on_page
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, mark_page_accessed, put_page
-from vmcore._fast.pagetable cimport pte_alloc, pte_is_swap, pte_pfn, pte_present, pte_swp
+from vmcore._fast.pagetable cimport leaf_cached, pte_alloc, pte_is_swap, pte_pfn, pte_present, pte_swp
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_P, PTE_RW, PTE_SHIFT, PTE_SPECIAL, PTE_USER, RLIM_AS,
@@ -246,13 +246,17 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
 
 cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) noexcept nogil:
     cdef uint32_t mm = m.vmas[vma].mm
-    cdef uint32_t pte
+    cdef uint32_t leaf, pte
     cdef uint64_t e
     count(m, PGFAULT)
     addr &= ~<uint64_t>PTE_LOW
-    pte = pte_alloc(m, mm, addr)
-    if pte == 0:
-        return FAULT_OOM
+    leaf = leaf_cached(m, mm, addr)
+    if leaf != 0:
+        pte = (leaf << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
+    else:
+        pte = pte_alloc(m, mm, addr)
+        if pte == 0:
+            return FAULT_OOM
     e = m.ptes[pte]
     if not pte_present(e):
         if e == 0:

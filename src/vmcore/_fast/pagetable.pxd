@@ -38,6 +38,16 @@ cdef inline uint32_t leaf_lookup(machine_t *m, uint32_t mm, uint64_t addr) noexc
         level -= 1
     return t
 
+cdef inline uint32_t leaf_cached(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
+    """leaf_lookup that remembers one leaf for each mm, until a table is freed anywhere."""
+    cdef mm_t *p = &m.mms[mm]
+    cdef uint64_t tag = addr >> m.leaf_shift
+    if p.leaf_tag != tag or p.leaf_epoch != m.table_epoch or p.leaf == 0:
+        p.leaf = leaf_lookup(m, mm, addr)
+        p.leaf_tag = tag
+        p.leaf_epoch = m.table_epoch
+    return p.leaf
+
 cdef inline uint32_t pte_lookup(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
     """pte index of addr, 0 if its leaf table does not exist."""
     cdef uint32_t t = leaf_lookup(m, mm, addr)

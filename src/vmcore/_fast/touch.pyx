@@ -6,12 +6,13 @@ freed (m.table_epoch), and an access is always judged by the pte as it is at its
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from vmcore._fast.bugs cimport BUG_FAULT_LOOP, bug
 from vmcore._fast.counters cimport TOUCH_HITS, TOUCHES, count_n
 from vmcore._fast.fault cimport (
     FAULT_OOM, FAULT_SEGV_ACCERR, FAULT_SEGV_MAPERR, FAULT_SIGBUS, do_page_fault,
 )
 from vmcore._fast.fork cimport do_exit
-from vmcore._fast.pagetable cimport leaf_lookup
+from vmcore._fast.pagetable cimport leaf_cached, leaf_lookup
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
@@ -25,7 +26,7 @@ cdef enum:
     NEED_WRITE = PTE_P | PTE_A | PTE_RW | PTE_D
     HALF = TOUCH_WINDOW // 2
     WMASK = TOUCH_WINDOW - 1
-    MAX_FAULTS = 16         # faults of one access before it counts as a bug: 2.6.5 needs two, reclaim in between may add some
+    MAX_FAULTS = 10000      # faults of one access before it counts as a bug: 2.6.5 needs two, reclaim in between adds some
 
 
 cdef inline uint32_t look_up(machine_t *m, uint32_t mm, uint64_t addr, uint64_t *tag, uint32_t *leaf) noexcept nogil:
@@ -62,23 +63,22 @@ cdef inline int short_of_pools(machine_t *m) noexcept nogil:
 
 
 cdef int access_slow(machine_t *m, uint32_t pid, uint64_t addr, int write, uint32_t *out, touch_result *r) noexcept nogil:
-    """An access that faulted or may: fault until the pte allows it. TOUCH_OK with the pte index in *out, or the status to stop with."""
+    """An access that may need the kernel: fault until the pte allows it. *out: the pte that the caller saw, which does not allow
+    the access, or 0; afterwards the pte index. TOUCH_OK, or the status to stop with."""
     cdef uint32_t mm = m.tasks[pid].mm
-    cdef uint64_t tag = ~<uint64_t>0
-    cdef uint32_t leaf = 0
+    cdef uint32_t leaf
     cdef uint32_t pte
     cdef uint64_t e
     cdef int n, f
     for n in range(MAX_FAULTS):
-        pte = look_up(m, mm, addr, &tag, &leaf)
-        if pte != 0:
+        leaf = leaf_cached(m, mm, addr) if (n != 0 or out[0] == 0) and addr < m.rules.task_size else 0
+        if leaf != 0:
+            pte = (leaf << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
             e = m.ptes[pte]
             if e & PTE_P and (not write or e & PTE_RW):
                 m.ptes[pte] = e | (PTE_A | PTE_D if write else PTE_A)
                 out[0] = pte
                 return TOUCH_OK
-        leaf = 0
-        tag = ~<uint64_t>0
         f = do_page_fault(m, pid, addr, write)
         if m.host_error != 0:
             return TOUCH_HOST
@@ -98,7 +98,8 @@ cdef int access_slow(machine_t *m, uint32_t pid, uint64_t addr, int write, uint3
                 r.code = 2
                 return TOUCH_BUS
             return TOUCH_KILLED
-    return TOUCH_OK if look_up(m, mm, addr, &tag, &leaf) != 0 else TOUCH_BUG
+    bug(m, BUG_FAULT_LOOP, pid, addr, write)
+    return TOUCH_BUG
 
 
 cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const uint8_t *writes, int write, uint64_t n, touch_result *r) noexcept nogil:
@@ -167,6 +168,27 @@ cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const u
     count_n(m, TOUCH_HITS, i - faulted)
 
 
+cdef uint64_t run_of_hits(uint64_t *p, uint64_t n, uint64_t right, uint64_t need) noexcept nogil:
+    """Accesses to n neighbouring entries, up to the first that does not allow it: how many. Sixteen at once are only read if all
+    their bits are set already, which the compiler does in vectors."""
+    cdef uint64_t i = 0
+    cdef uint64_t j, all
+    while i + 16 <= n:
+        all = need
+        for j in range(16):
+            all &= p[i + j]
+        if all != need:
+            for j in range(i, i + 16):
+                if (p[j] & right) != right:
+                    return j
+                p[j] |= need
+        i += 16
+    while i < n and (p[i] & right) == right:
+        p[i] |= need
+        i += 1
+    return i
+
+
 cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int write, touch_result *r) noexcept nogil:
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint64_t at = addr >> PTE_SHIFT                        # page numbers
@@ -174,7 +196,7 @@ cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length
     cdef uint64_t first = at
     cdef uint64_t need = NEED_WRITE if write else NEED_READ
     cdef uint64_t right = PTE_P | PTE_RW if write else PTE_P
-    cdef uint64_t stop, e
+    cdef uint64_t stop
     cdef uint64_t faulted = 0
     cdef uint64_t since = 0
     cdef uint64_t *p
@@ -195,11 +217,11 @@ cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length
         p = m.ptes + (<uint64_t>leaf << m.pt_shift)
         since += stop - at
         while at < stop:
-            e = p[at & m.pt_mask] if leaf != 0 else 0
-            if (e & right) == right:
-                p[at & m.pt_mask] = e | need
-                at += 1
-                continue
+            if leaf != 0:
+                at += run_of_hits(p + (at & m.pt_mask), stop - at, right, need)
+                if at == stop:
+                    break
+            pte = (leaf << m.pt_shift) | (<uint32_t>at & m.pt_mask) if leaf != 0 else 0
             status = access_slow(m, pid, at << PTE_SHIFT if at != first else addr, write, &pte, r)
             if status != TOUCH_OK:
                 break
@@ -226,10 +248,10 @@ cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length
 cdef void run_trace(machine_t *m, const trace_t *t, uint64_t n, run_result *r) noexcept nogil:
     cdef uint64_t i, j, e, need
     cdef uint64_t next_safe = TOUCH_SAFE
-    cdef uint64_t tag, hits = 0
+    cdef uint64_t hits = 0
     cdef uint32_t slot[32]
     cdef uint32_t tasks = <uint32_t>m.pools[POOL_TASK].next
-    cdef uint32_t pid, pte, leaf
+    cdef uint32_t pid, pte
     cdef uint32_t epoch = m.table_epoch
     cdef touch_result one
     cdef int w, status
@@ -300,19 +322,13 @@ cdef void run_trace(machine_t *m, const trace_t *t, uint64_t n, run_result *r) n
 
 cdef inline uint32_t trace_slot(machine_t *m, const trace_t *t, uint32_t tasks) noexcept nogil:
     """Look-ahead of a mixed stream: each mm remembers its own last leaf table."""
-    cdef uint32_t mm, pte
-    cdef uint64_t tag
+    cdef uint32_t leaf, pte
     if t.task == 0 or t.task >= tasks or m.tasks[t.task].state != TASK_ALIVE or t.addr >= m.rules.task_size:
         return 0
-    mm = m.tasks[t.task].mm
-    tag = t.addr >> m.leaf_shift
-    if m.mms[mm].leaf_tag != tag or m.mms[mm].leaf_epoch != m.table_epoch:
-        m.mms[mm].leaf = leaf_lookup(m, mm, t.addr)
-        m.mms[mm].leaf_tag = tag if m.mms[mm].leaf != 0 else ~<uint64_t>0
-        m.mms[mm].leaf_epoch = m.table_epoch
-    if m.mms[mm].leaf == 0:
+    leaf = leaf_cached(m, m.tasks[t.task].mm, t.addr)
+    if leaf == 0:
         return 0
-    pte = (m.mms[mm].leaf << m.pt_shift) | (<uint32_t>(t.addr >> PTE_SHIFT) & m.pt_mask)
+    pte = (leaf << m.pt_shift) | (<uint32_t>(t.addr >> PTE_SHIFT) & m.pt_mask)
     prefetch_write(&m.ptes[pte])
     return pte
 
@@ -323,6 +339,7 @@ cdef void touch_token(machine_t *m, uint32_t pid, uint64_t addr, int write, uint
     r.code = 0
     r.addr = 0
     r.index = 0
+    pte = 0
     r.status = access_slow(m, pid, addr, write, &pte, r)
     if r.status != TOUCH_OK:
         return
