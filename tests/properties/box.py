@@ -212,14 +212,16 @@ class Box(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.objects)
     @rule(task=tasks, which=places, pages=st.integers(1, 70), index=st.integers(0, 20), prot=prots, shared=st.booleans(),
-          fill=st.booleans())
-    def mmap_file(self, task: int, which: int, pages: int, index: int, prot: int, shared: bool, fill: bool) -> None:
+          then=st.sampled_from(("write", "touch", "nothing")))
+    def mmap_file(self, task: int, which: int, pages: int, index: int, prot: int, shared: bool, then: str) -> None:
         number, file = self.task(task), self.file(which)
         shared = shared or self.kinds[file] == "device"     # -aa1 has BUG_ON for private pages in a VM_RESERVED vma
         if self.room(pages):
             at = self.map(number, None, pages, prot, MAP_SHARED if shared else MAP_PRIVATE, file, index)
-            if fill and at is not None:
+            if at is not None and then == "write":
                 self.write_all(number, range(at, at + pages))
+            elif at is not None and then == "touch":
+                self.touch_all(number, at, pages, True)
 
     @precondition(lambda self: len(self.model.objects) < 5)
     @rule(pages=st.integers(1, 60), kind=st.sampled_from(("open", "tmpfs", "readonly", "device")), fill=st.booleans())
@@ -339,13 +341,16 @@ class Box(RuleBasedStateMachine):
         writes = np.array([w for _, w in batch], dtype=bool)
         self.same(expected, lambda side: side.tasks[number].touch(addresses, write=writes))
 
+    def touch_all(self, number: int, at: int, pages: int, write: bool) -> None:
+        expected = self.model.touch_all(self.model.spaces[number], [((at + i) * PAGE, write) for i in range(pages)])
+        self.same(expected, lambda side: side.tasks[number].touch_range(at * PAGE, pages * PAGE, write=write))
+
     @rule(task=tasks, where=places, pages=lengths, write=st.booleans())
     def touch_range(self, task: int, where: int, pages: int, write: bool) -> None:
         number = self.task(task)
         space = self.model.spaces[number]
         at, pages = self.stretch(space, where, pages)
-        expected = self.model.touch_all(space, [((at + i) * PAGE, write) for i in range(pages)])
-        self.same(expected, lambda side: side.tasks[number].touch_range(at * PAGE, pages * PAGE, write=write))
+        self.touch_all(number, at, pages, write)
 
     @rule(accesses=st.lists(st.tuples(tasks, places, st.booleans()), min_size=1, max_size=40))
     def run(self, accesses: list[tuple[int, int, bool]]) -> None:
@@ -435,14 +440,24 @@ class Box(RuleBasedStateMachine):
                     compare_pagemap(space, first, side.tasks[number].pagemap(first * PAGE, (last - first) * PAGE))
 
     def teardown(self) -> None:
-        """Every page that can be read holds what the model says; then everybody exits, and nothing is left."""
+        """Every page that can be read, and every file, holds what the model says; then everybody exits, and nothing is left."""
         for number, space in self.model.spaces.items():
             for at in sorted(space.pages):
                 expected = self.model.read(space, at * PAGE)
                 self.same(expected, lambda side, n=number, a=at: side.tasks[n].read(a * PAGE))
+        task = self.task(0)
+        for number, file in self.model.objects.items():
+            for side in self.sides:
+                side.files[number].sync()
+                side.files[number].invalidate(mapped=True)
+            if file.pages:
+                at = self.map(task, None, file.pages, 1, MAP_SHARED, number)
+                for i in range(file.pages):
+                    expected = Outcome("ok", file.content.get(i, 0))
+                    self.same(expected, lambda side, a=at + i: side.tasks[task].read(a * PAGE))
         for side in self.sides:
-            for task in side.tasks.values():
-                task.exit()
+            for last in side.tasks.values():
+                last.exit()
             side.machine.check()
 
 

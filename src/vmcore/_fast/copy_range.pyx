@@ -82,7 +82,7 @@ cdef void copy_ptes(machine_t *m, uint32_t cmm, uint32_t from_, uint32_t to, uin
     cdef uint64_t *src = &m.ptes[from_]
     cdef uint64_t *dst = &m.ptes[to]
     cdef uint32_t *mapcount = m.mapcount
-    cdef uint64_t pte, all, some
+    cdef uint64_t all, some
     cdef uint64_t pages = 0
     cdef uint64_t anon = 0
     cdef uint32_t i, k
@@ -101,11 +101,17 @@ cdef void copy_ptes(machine_t *m, uint32_t cmm, uint32_t from_, uint32_t to, uin
         some = any_of(&src[i])
         if all & PTE_P and not some & PTE_SPECIAL:
             for k in range(8):
-                pte = src[i + k]
-                mapcount[pte >> PTE_SHIFT] += 1
-                anon += (pte & PTE_ANON) != 0
-                src[i + k] = pte & keep
-                dst[i + k] = pte & keep_child
+                mapcount[src[i + k] >> PTE_SHIFT] += 1
+            for k in range(8):
+                dst[i + k] = src[i + k] & keep_child
+            if all & PTE_ANON:
+                anon += 8
+            elif some & PTE_ANON:
+                for k in range(8):
+                    anon += (src[i + k] & PTE_ANON) != 0
+            if some & ~keep:                    # a second fork leaves the parent's lines clean
+                for k in range(8):
+                    src[i + k] &= keep
             pages += 8
         elif some != 0:
             copy_mixed(m, cmm, &src[i], &dst[i], 8, keep, keep_child)

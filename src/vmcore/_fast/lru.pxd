@@ -15,6 +15,8 @@ cdef void lru_del(machine_t *m, uint32_t pfn) noexcept nogil
 # Take up to n frames from the tail (oldest first) into out: PG_LRU cleared, one reference each. Returns how many.
 # Frames whose count is 0 (being freed) cannot occur here.
 cdef uint32_t lru_isolate(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil
+# Give isolated frames of one zone back to the head of a list, in order, and drop lru_isolate's reference; PG_ACTIVE is the caller's.
+cdef void lru_putback(machine_t *m, int zone, int list, const uint32_t *pfn, uint32_t n) noexcept nogil
 # The next n frames that lru_isolate would return, without taking them (for prefetching).
 cdef uint32_t lru_peek(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil
 cdef uint64_t lru_nr(machine_t *m, int zone, int list) noexcept nogil

@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.bugs cimport BUG_LRU_FLAG, bug
 from vmcore._fast.counters cimport PGACTIVATE, PGROTATED, count
-from vmcore._fast.frame cimport free_hot_cold_page, pfn_zone
+from vmcore._fast.frame cimport free_hot_cold_page, page_mapped, pfn_zone
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
@@ -113,8 +113,8 @@ cdef void compact(machine_t *m, lru_list_t *l) noexcept nogil:
 
 # ---------------------------------------------------------------- raw lists
 
-cdef void lru_add_head(machine_t *m, uint32_t pfn, int list) noexcept nogil:
-    cdef lru_list_t *l = list_of(m, pfn, list)
+cdef void head_room(machine_t *m, lru_list_t *l) noexcept nogil:
+    """Make sure that there is a slot before head_slot."""
     cdef uint32_t c
     if l.head_chunk == 0:
         list_start(m, l, LRU_SLOTS)
@@ -124,6 +124,11 @@ cdef void lru_add_head(machine_t *m, uint32_t pfn, int list) noexcept nogil:
         m.lru_chunks[l.head_chunk].prev = c
         l.head_chunk = c
         l.head_slot = LRU_SLOTS
+
+
+cdef void lru_add_head(machine_t *m, uint32_t pfn, int list) noexcept nogil:
+    cdef lru_list_t *l = list_of(m, pfn, list)
+    head_room(m, l)
     l.head_slot -= 1
     m.lru_chunks[l.head_chunk].pfn[l.head_slot] = pfn
     m.lru_chunks[l.head_chunk].alive += 1
@@ -223,6 +228,34 @@ cdef uint32_t lru_isolate(machine_t *m, int zone, int list, uint32_t n, uint32_t
     return k
 
 
+cdef void lru_putback(machine_t *m, int zone, int list, const uint32_t *pfn, uint32_t n) noexcept nogil:
+    cdef lru_list_t *l = &m.lruvecs[zone].lists[list]
+    cdef lru_chunk_t *c
+    cdef frame_t *f
+    cdef uint32_t i = 0
+    cdef uint32_t k, room, at
+    while i < n:
+        head_room(m, l)
+        c = &m.lru_chunks[l.head_chunk]
+        room = l.head_slot if l.head_slot < n - i else n - i
+        at = (l.head_chunk << LRU_SLOT_BITS) | l.head_slot
+        for k in range(room):
+            f = &m.frames[pfn[i + k]]
+            at -= 1
+            f.lru = at
+            f.flags |= PG_LRU
+            c.pfn[at & SLOT_MASK] = pfn[i + k]
+        l.head_slot -= room
+        c.alive += room
+        l.nr += room
+        i += room
+    for i in range(n):
+        f = &m.frames[pfn[i]]
+        f.refs -= 1
+        if f.refs == 0 and not page_mapped(m, pfn[i], f):
+            page_free_now(m, pfn[i], 0)
+
+
 cdef uint64_t lru_nr(machine_t *m, int zone, int list) noexcept nogil:
     return m.lruvecs[zone].lists[list].nr
 
@@ -314,7 +347,7 @@ cdef void page_free_now(machine_t *m, uint32_t pfn, int cold) noexcept nogil:
 cdef void put_page(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
     f.refs -= 1
-    if f.refs == 0 and m.mapcount[pfn] == 0:
+    if f.refs == 0 and not page_mapped(m, pfn, f):
         page_free_now(m, pfn, 0)
 
 

@@ -32,5 +32,10 @@ cdef int slab_init(machine_t *m) noexcept nogil
 cdef int cache_alloc(machine_t *m, int cache, uint32_t obj, uint32_t gfp) noexcept nogil
 cdef void cache_free(machine_t *m, int cache, uint32_t obj) noexcept nogil
 
-# n frames of `consumer`, the first of which is pfn, came (n > 0) or went (n < 0); lowmem and peaks are kept.
-cdef void ledger_note(machine_t *m, int consumer, uint32_t pfn, int n) noexcept nogil
+cdef inline void ledger_note(machine_t *m, int consumer, uint32_t pfn, int n) noexcept nogil:
+    """n frames of `consumer`, the first of which is pfn, came (n > 0) or went (n < 0); lowmem and peaks are kept."""
+    m.any_used[consumer] += n
+    if m.nr_zones != 3 or pfn < m.zones[2].start_pfn:
+        m.lowmem_used[consumer] += n
+    if m.any_used[consumer] > m.peak_used[consumer]:
+        m.peak_used[consumer] = m.any_used[consumer]

@@ -11,11 +11,11 @@ from libc.errno cimport ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.counters cimport SLAB_PAGES_ALLOCATED, SLAB_PAGES_FREED, count_n
-from vmcore._fast.frame cimport GFP_HIGHMEM_, alloc_pages, free_pages_ok, pfn_zone
+from vmcore._fast.frame cimport GFP_HIGHMEM_, alloc_pages, free_pages_ok
 from vmcore._fast.records cimport (
     CACHE_ANON_VMA, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD, CACHE_PTE_CHAIN, CACHE_RADIX, CACHE_TASK,
     CACHE_VMA, NR_CACHES, PG_SLAB, POOL_ANON_VMA, POOL_FILE, POOL_MM, POOL_PTE_CHAIN, POOL_RADIX, POOL_SLAB, POOL_VMA,
-    ZONE_HIGHMEM, cache_t, machine_t, slab_t,
+    cache_t, machine_t, slab_t,
 )
 
 LEDGER_NAMES = ("mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm", "mm", "stack",
@@ -157,11 +157,3 @@ cdef void cache_free(machine_t *m, int cache, uint32_t obj) noexcept nogil:
             c.free = k
         else:
             slab_release(m, c, cache, s)
-
-
-cdef void ledger_note(machine_t *m, int consumer, uint32_t pfn, int n) noexcept nogil:
-    m.any_used[consumer] += n
-    if pfn_zone(m, pfn) != ZONE_HIGHMEM:
-        m.lowmem_used[consumer] += n
-    if m.any_used[consumer] > m.peak_used[consumer]:
-        m.peak_used[consumer] = m.any_used[consumer]

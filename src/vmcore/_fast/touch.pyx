@@ -55,11 +55,13 @@ cdef inline void prefetch_slot(machine_t *m, uint32_t pte) noexcept nogil:
         prefetch_write(&m.swap_nodes[slot >> 6])
 
 
+cdef inline int short_of(machine_t *m, int id, uint64_t n) noexcept nogil:
+    return m.pools[id].next + n > m.pools[id].limit and m.pools[id].limit < m.pools[id].max
+
+
 cdef inline int short_of_pools(machine_t *m) noexcept nogil:
     """Half of the headroom that safe_point gave is used: time for the next one."""
-    return (m.pools[POOL_PTE].next + 3072 > m.pools[POOL_PTE].limit
-            or m.pools[POOL_PTE_CHAIN].next + 8192 > m.pools[POOL_PTE_CHAIN].limit
-            or m.pools[POOL_FRAME].next + 65536 > m.pools[POOL_FRAME].limit)
+    return short_of(m, POOL_PTE, 3072) or short_of(m, POOL_PTE_CHAIN, 8192) or short_of(m, POOL_FRAME, 65536)
 
 
 cdef int access_slow(machine_t *m, uint32_t pid, uint64_t addr, int write, uint32_t *out, touch_result *r) noexcept nogil:

@@ -23,17 +23,17 @@ from vmcore._fast.counters cimport (
     RECLAIM_KEEP_COUNT, RECLAIM_KEEP_DIRTY, RECLAIM_KEEP_LOCKED, RECLAIM_KEEP_WRITEBACK, RECLAIM_PRIORITY_MIN, count, count_n, count_zone,
 )
 from vmcore._fast.filemap cimport clear_page_dirty, file_writepage, remove_from_page_cache, set_page_dirty
-from vmcore._fast.frame cimport GFP_FS_, GFP_HIGHMEM_, GFP_IO_, GFP_KERNEL, GFP_NORETRY_, page_count, pfn_zone
+from vmcore._fast.frame cimport GFP_FS_, GFP_HIGHMEM_, GFP_IO_, GFP_KERNEL, GFP_NORETRY_, page_count, pfn_zone, page_mapped
 from vmcore._fast.locks cimport page_map_lock, page_map_unlock, trylock_page
 from vmcore._fast.lru cimport (
-    lru_add_drain, lru_add_head, lru_isolate, lru_nr, page_free_now, put_page,
+    lru_add_drain, lru_isolate, lru_nr, lru_putback, page_free_now,
 )
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_SHMEM, LRU_ACTIVE, LRU_INACTIVE, PF_KSWAPD, PF_MEMALLOC, PG_ACTIVE, PG_ANON, PG_DIRTY, PG_LOCKED, PG_PRIVATE, PG_RECLAIM,
     PG_SWAPCACHE, PG_WRITEBACK, ZONE_HIGHMEM, ZONE_NORMAL, file_t, frame_t, machine_t, reclaim_ops, zone_t,
 )
-from vmcore._fast.rmap.rmap cimport SWAP_FAIL, page_mapped
+from vmcore._fast.rmap.rmap cimport SWAP_FAIL
 from vmcore._fast.shmem cimport shmem_writepage
 from vmcore._fast.swap cimport add_to_swap, delete_from_swap_cache, swap_writepage
 
@@ -102,7 +102,8 @@ cdef void idle_end(machine_t *m, int z) noexcept nogil:
 
 cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept nogil:
     cdef uint32_t page[32]
-    cdef uint32_t n, i, pfn
+    cdef uint32_t down[32]
+    cdef uint32_t n, i, pfn, back, nr_down
     cdef uint64_t moved = 0
     cdef uint64_t scanned = 0
     cdef uint64_t left = nr_pages
@@ -125,6 +126,8 @@ cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept 
             break
         left -= n
         scanned += n
+        back = 0
+        nr_down = 0
         if mapped_too:
             for i in range(n if n < PREFETCH_AHEAD else PREFETCH_AHEAD):
                 m.rmap.prefetch(m, page[i])
@@ -145,12 +148,15 @@ cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept 
             if not keep and m.total_swap_pages == 0 and not (f.flags & PG_PRIVATE) and (f.mapping == 0 or f.flags & PG_ANON):
                 keep = 1            # anonymous, and no swap at all
             if keep:
-                lru_add_head(m, pfn, LRU_ACTIVE)
+                page[back] = pfn
+                back += 1
             else:
                 f.flags &= ~<uint32_t>PG_ACTIVE
-                lru_add_head(m, pfn, LRU_INACTIVE)
-                moved += 1
-            put_page(m, pfn)
+                down[nr_down] = pfn
+                nr_down += 1
+        lru_putback(m, z, LRU_INACTIVE, down, nr_down)
+        lru_putback(m, z, LRU_ACTIVE, page, back)
+        moved += nr_down
         if poll_batch(m) < 0:
             break
     count_zone(m, PGREFILL_HIGH, z, scanned)
@@ -277,9 +283,10 @@ cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogi
     return FREED
 
 
-cdef uint64_t shrink_list(machine_t *m, uint32_t *page, uint32_t n, scan_control *sc) noexcept nogil:
+cdef uint64_t shrink_list(machine_t *m, int z, uint32_t *page, uint32_t n, scan_control *sc) noexcept nogil:
     cdef uint64_t freed = 0
-    cdef uint64_t activated = 0
+    cdef uint32_t up[32]
+    cdef uint32_t activated = 0
     cdef uint32_t i, pfn, back
     cdef int r
     cdef frame_t *f
@@ -297,18 +304,18 @@ cdef uint64_t shrink_list(machine_t *m, uint32_t *page, uint32_t n, scan_control
         if r == FREED:
             freed += 1
             continue
-        if r == ACTIVATE:
-            f.flags |= PG_ACTIVE
-            activated += 1
         if r != KEEP:
             f.flags &= ~<uint32_t>PG_LOCKED
-        page[back] = pfn
-        back += 1
+        if r == ACTIVATE:
+            f.flags |= PG_ACTIVE
+            up[activated] = pfn
+            activated += 1
+        else:
+            page[back] = pfn
+            back += 1
     count_n(m, PGACTIVATE, activated)
-    for i in range(back):           # oldest first to the head: order is kept
-        pfn = page[i]
-        lru_add_head(m, pfn, LRU_ACTIVE if m.frames[pfn].flags & PG_ACTIVE else LRU_INACTIVE)
-        put_page(m, pfn)
+    lru_putback(m, z, LRU_ACTIVE, up, activated)
+    lru_putback(m, z, LRU_INACTIVE, page, back)
     return freed
 
 
@@ -328,7 +335,7 @@ cdef uint64_t shrink_cache(machine_t *m, int z, uint64_t max_scan, scan_control 
             break
         count_zone(m, PGSCAN_KSWAPD_HIGH if kswapd else PGSCAN_DIRECT_HIGH, z, n + 1)
         sc.scanned += n
-        freed = shrink_list(m, page, n, sc)
+        freed = shrink_list(m, z, page, n, sc)
         count_zone(m, PGSTEAL_HIGH, z, freed)
         if kswapd:
             count_n(m, KSWAPD_STEAL, freed)

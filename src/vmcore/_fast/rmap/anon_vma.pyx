@@ -15,20 +15,21 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
     machine_t, vma_t, frame_t, anon_vma_t, rmap_ops, POOL_ANON_VMA, CACHE_ANON_VMA, PG_ANON, PG_LOCKED, PG_REFERENCED,
-    PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT, PTE_P, PTE_SHIFT, PTE_SPECIAL)
+    PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT, PTE_A, PTE_P, PTE_SHIFT, PTE_SPECIAL)
 from vmcore._fast.pool cimport pool_alloc, pool_free, safe_point
 from vmcore._fast.locks cimport spin_lock_anon_vma, spin_unlock_anon_vma, page_map_lock, page_map_unlock
 from vmcore._fast.bugs cimport (
     bug, BUG_ANON_VMA_EMPTY, BUG_ANON_VMA_MISSING, BUG_MERGE_ANON_VMA, BUG_RMAP_ADD_ANON_MAPPING,
     BUG_RMAP_ADD_FILE_ANON, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED)
 from vmcore._fast.counters cimport (
+    RMAP_MMS_VISITED, RMAP_PTES_EXAMINED,
     count, count_n, RMAP_PAGES_WALKED, RMAP_VMAS_VISITED, RMAP_RANGE_SKIPS, RMAP_UNMAP_SUCCESS, RMAP_UNMAP_AGAIN,
     RMAP_UNMAP_FAIL, ANON_VMAS_ALLOCATED, ANON_VMAS_FREED)
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.pagetable cimport pte_lookup
 from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
-from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, page_mapped
+from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
 from vmcore._fast.rmap.objrmap cimport (
     page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one, WALK_AHEAD, WALK_OUTSIDE,
     WALK_SAFE)
@@ -341,14 +342,29 @@ cdef int try_to_unmap_anon(machine_t *m, uint32_t pfn) noexcept nogil:
 cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
     cdef int referenced = 0
+    cdef uint32_t pte
+    cdef uint64_t e
     if f.flags & <uint32_t>PG_REFERENCED:
         f.flags &= ~<uint32_t>PG_REFERENCED
         referenced = 1
-    if not page_mapped(m, pfn, f):
+    if f.flags & <uint32_t>PG_ANON:
+        count(m, RMAP_PAGES_WALKED)
+        pte = m.pte_note[pfn & 63]
+        e = m.ptes[pte]
+        if ((e & (PTE_P | PTE_SPECIAL)) == PTE_P and <uint32_t>(e >> PTE_SHIFT) == pfn
+                and m.anon_vmas[f.mapping].nr == 1 and m.trylock_rate == 0):
+            # the walk below for a list of one, in short; prefetch() has found the pte
+            count(m, RMAP_VMAS_VISITED)
+            count(m, RMAP_MMS_VISITED)
+            count(m, RMAP_PTES_EXAMINED)
+            if e & PTE_A:
+                m.ptes[pte] = e & ~<uint64_t>PTE_A
+                referenced += 1
+            return referenced
+        return referenced + page_referenced_anon(m, pfn)
+    if m.mapcount[pfn] == 0:
         return referenced
     count(m, RMAP_PAGES_WALKED)
-    if f.flags & <uint32_t>PG_ANON:
-        return referenced + page_referenced_anon(m, pfn)
     return referenced + page_referenced_file(m, pfn)
 
 

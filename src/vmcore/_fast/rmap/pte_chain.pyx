@@ -29,12 +29,12 @@ from vmcore._fast.counters cimport (
     count, count_n, RMAP_PAGES_WALKED, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_NODES_ALLOCATED, RMAP_NODES_FREED,
     RMAP_CHAIN_CONVERSIONS, RMAP_CHAIN_COLLAPSES, RMAP_CHAIN_SLOTS_SEARCHED, RMAP_TRYLOCK_FAILS, RMAP_UNMAP_SUCCESS,
     RMAP_UNMAP_AGAIN, RMAP_UNMAP_FAIL)
-from vmcore._fast.frame cimport GFP_KERNEL
+from vmcore._fast.frame cimport GFP_KERNEL, page_mapped
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
 from vmcore._fast.vma cimport find_vma_prev
 from vmcore._fast.rmap.rmap cimport (
-    referenced_pte, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, page_mapped)
+    referenced_pte, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL)
 
 cdef enum:
     IDX_BITS = 5

@@ -24,7 +24,7 @@
 #
 # RMAP_* counters (counters.pxd) are the designs' duty.
 from libc.stdint cimport uint32_t, uint64_t
-from vmcore._fast.records cimport PG_ANON, PG_DIRECT, frame_t, machine_t, rmap_ops
+from vmcore._fast.records cimport machine_t, rmap_ops
 
 cdef enum:
     SWAP_SUCCESS = 0
@@ -36,9 +36,3 @@ cdef enum:
 # swapents). page_remove is the caller's.
 cdef int referenced_pte(machine_t *m, uint32_t pte) noexcept nogil
 cdef void unmap_pte(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte) noexcept nogil
-
-cdef inline int page_mapped(machine_t *m, uint32_t pfn, const frame_t *f) noexcept nogil:
-    """mapcount > 0, told from the frame record where a design's flags say it: a cache line less for most pages that reclaim looks at."""
-    if f.flags & <uint32_t>(PG_ANON | PG_DIRECT):
-        return 1
-    return m.mapcount[pfn] != 0
