@@ -371,6 +371,7 @@ cdef struct swap_area_t:
     uint32_t inuse
     int32_t next            # next area in priority order, -1 = end
     uint32_t device
+    uint64_t cluster_from   # no 256 free slots begin before this word of the free bitmap (swap.pyx, find_cluster)
 
 cdef packed struct swap_node_t:
     uint32_t radix          # POOL_RADIX record that stands for the node (its slots are not used), 0 = none

@@ -73,18 +73,36 @@ cdef uint64_t next_bit(const uint64_t *bits, uint64_t at, uint64_t end, uint64_t
     return at if at < end else end
 
 
-cdef uint64_t find_cluster(machine_t *m, uint64_t lo, uint64_t hi) noexcept nogil:
+cdef inline void cluster_may_begin(machine_t *m, swap_area_t *a, uint64_t slot) noexcept nogil:
+    """A slot became free. Only beside a wholly free word can that complete a run of 256: then the next search must look here again.
+    A run that was too short so far spans at most five words."""
+    cdef uint64_t w = slot >> 6
+    cdef uint64_t k
+    cdef uint64_t low = w - 6 if w > 6 else 0
+    if low >= a.cluster_from:
+        return
+    for k in range(w - 1 if w > 0 else 0, w + 2):
+        if m.swap_summary[k >> 6] >> (k & 63) & 1:
+            a.cluster_from = low
+            return
+
+
+cdef uint64_t find_cluster(machine_t *m, swap_area_t *a, uint64_t lo, uint64_t hi) noexcept nogil:
     """Start of the first 256 free slots in [lo, hi], as a linear search finds it; hi + 1 if there are none.
 
-    256 slots hold three whole words, so only places where three summary bits stand in a row are looked at."""
+    256 slots hold three whole words, so only places where three summary bits stand in a row are looked at, and only from
+    a.cluster_from on: what lies before was found too short, and nothing next to it was freed since."""
     cdef uint64_t *bits = m.swap_free_bits
     cdef uint64_t *full = m.swap_summary
     cdef uint64_t end = hi + 1
     cdef uint64_t wend = (end + 63) >> 6
-    cdef uint64_t s = lo >> 12
     cdef uint64_t send = (end + 4095) >> 12
     cdef uint64_t x, y, after, w, last, start, stop
     cdef uint64_t done = lo >> 6            # words before this one are judged
+    cdef uint64_t s
+    if done < a.cluster_from:
+        done = a.cluster_from
+    s = done >> 6
     while s < send:
         x = full[s]
         if x != 0:
@@ -107,10 +125,12 @@ cdef uint64_t find_cluster(machine_t *m, uint64_t lo, uint64_t hi) noexcept nogi
                 if stop > end:
                     stop = end
                 if start + SWAPFILE_CLUSTER <= stop:
+                    a.cluster_from = w
                     return start
                 done = last
                 y &= y - 1
         s += 1
+    a.cluster_from = end >> 6
     return end
 
 
@@ -167,6 +187,7 @@ cdef int swapon(machine_t *m, uint64_t pages, int32_t prio) noexcept nogil:
     a.highest_bit = a.max - 1
     a.cluster_next = 0
     a.cluster_nr = 0
+    a.cluster_from = 0
     a.pages = a.max - 1
     a.inuse = 0
     m.swap_map[a.base] = SWAP_MAP_BAD
@@ -223,7 +244,7 @@ cdef uint32_t scan_swap_map(machine_t *m, swap_area_t *a) noexcept nogil:
     lo = a.base + a.lowest_bit
     hi = a.base + a.highest_bit
     count(m, SWAP_CLUSTER_SEARCHES)
-    at = find_cluster(m, lo, hi)
+    at = find_cluster(m, a, lo, hi)
     if at <= hi:
         count_n(m, SWAP_SLOTS_SCANNED, at - lo + SWAPFILE_CLUSTER)
         return take_slot(m, a, at)
@@ -292,6 +313,7 @@ cdef void swap_free(machine_t *m, uint32_t entry) noexcept nogil:
     map[0] -= 1
     if map[0] == 0:
         bit_set_free(m, slot)
+        cluster_may_begin(m, a, slot)
         if off < a.lowest_bit:
             a.lowest_bit = off
         if off > a.highest_bit:
