@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.properties.model import PAGE, WRITE, Mapping, Model, Outcome, Space, failed, join
 
 import vmcore
 from vmcore import kernels
-from tests.properties.model import PAGE, WRITE, Mapping, Model, Outcome, Space, failed, join
 
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x01, 0x02, 0x10, 0x20
 

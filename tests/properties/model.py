@@ -297,7 +297,7 @@ def join(lines: list[Mapping], line: Mapping) -> None:
     """Append a line, or extend the last one if the two are one mapping to user space."""
     if lines:
         last = lines[-1]
-        follows = line.offset is None or last.offset is not None and last.offset + last.end - last.start == line.offset
+        follows = line.offset is None or (last.offset is not None and last.offset + last.end - last.start == line.offset)
         if last.end == line.start and last.perms == line.perms and last.name == line.name and follows:
             lines[-1] = last._replace(end=line.end)
             return

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.properties.box import Box
 
 import vmcore
-from tests.properties.box import Box
 
 
 class _Box265(Box):

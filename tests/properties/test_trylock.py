@@ -7,10 +7,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import vmcore
 from tests.properties.box import Box
 from tests.properties.model import PAGE
+
+import vmcore
 
 MAP_PRIVATE_ANON = 0x22
 KERNELS = tuple(vmcore.KERNELS)

@@ -5,7 +5,6 @@ import errno
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
-
 from tests.properties.box import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, Box, outcome, places, tasks
 from tests.properties.model import PAGE, failed
 

@@ -14,7 +14,14 @@ import pytest
 
 import vmcore
 from vmcore._fast.records import (
-    PG_ACTIVE, PG_ANON, PG_DIRTY, PG_LRU, PG_REFERENCED, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK,
+    PG_ACTIVE,
+    PG_ANON,
+    PG_DIRTY,
+    PG_LRU,
+    PG_REFERENCED,
+    PG_SWAPCACHE,
+    PG_UPTODATE,
+    PG_WRITEBACK,
 )
 
 PAGE = 4096
