@@ -1,7 +1,8 @@
 """A hypothesis machine that does the same to the model and to any number of vmcore machines, and compares.
 
-Subclasses name the kernels. Addresses are drawn as "the n-th mapped page, or a page beside a mapping", so that every call meets something and a
-failing run shrinks. The machines are small, and what the model needs is kept below memory and swap together, so that nobody dies of want.
+Subclasses name the kernels. Addresses are drawn as "the n-th mapped page, or a page beside a mapping", so that every
+call meets something and a failing run shrinks. The machines are small, and what the model needs is kept below memory
+and swap together, so that nobody dies of want.
 """
 from __future__ import annotations
 
@@ -211,7 +212,8 @@ class Box(RuleBasedStateMachine):
             self.map(number, at, pages, prot, MAP_ANONYMOUS | (MAP_SHARED if shared else MAP_PRIVATE))
 
     @precondition(lambda self: self.model.objects)
-    @rule(task=tasks, which=places, pages=st.integers(1, 70), index=st.integers(0, 20), prot=prots, shared=st.booleans(),
+    @rule(task=tasks, which=places, pages=st.integers(1, 70), index=st.integers(0, 20), prot=prots,
+        shared=st.booleans(),
           then=st.sampled_from(("write", "touch", "nothing")))
     def mmap_file(self, task: int, which: int, pages: int, index: int, prot: int, shared: bool, then: str) -> None:
         number, file = self.task(task), self.file(which)
@@ -440,7 +442,8 @@ class Box(RuleBasedStateMachine):
                     compare_pagemap(space, first, side.tasks[number].pagemap(first * PAGE, (last - first) * PAGE))
 
     def teardown(self) -> None:
-        """Every page that can be read, and every file, holds what the model says; then everybody exits, and nothing is left."""
+        """Every page that can be read, and every file, holds what the model says; then everybody exits, and nothing is
+        left."""
         for number, space in self.model.spaces.items():
             for at in sorted(space.pages):
                 expected = self.model.read(space, at * PAGE)

@@ -1,8 +1,9 @@
 """What user space may see, in plain Python: the twin of a machine that knows no page tables, no frames and no swap.
 
-A page of an address space is a line of a dict: its protection, whether it is shared, and what lies behind it. What a task has written
-to private memory stands in `Space.private`; all else is read from the object behind the page, or is 0. Copy-on-write,
-swap and reclaim are invisible here, which is the point: whatever the machine does, it must look like this.
+A page of an address space is a line of a dict: its protection, whether it is shared, and what lies behind it. What a
+task has written to private memory stands in `Space.private`; all else is read from the object behind the page, or is 0.
+Copy-on-write, swap and reclaim are invisible here, which is the point: whatever the machine does, it must look like
+this.
 """
 from __future__ import annotations
 
@@ -196,7 +197,8 @@ class Model:
     # ---- accesses
 
     def grow(self, space: Space, at: int) -> None:
-        """An access to a hole makes the stack above it longer, if that is what is above it; the protection is looked at afterwards."""
+        """An access to a hole makes the stack above it longer, if that is what is above it; the protection is looked at
+        afterwards."""
         if at in space.pages:
             return
         above = min((page for page in space.pages if page > at), default=None)
@@ -267,7 +269,8 @@ class Model:
 
     def needed(self) -> int:
         """Pages that must be in memory or swap, at most."""
-        shared = {id(p.object): p.object for s in self.spaces.values() for p in s.pages.values() if p.object is not None}
+        pages = [p for s in self.spaces.values() for p in s.pages.values()]
+        shared = {id(p.object): p.object for p in pages if p.object is not None}
         shared.update((id(o), o) for o in self.objects.values())
         return (sum(len(s.private) for s in self.spaces.values()) + sum(o.pages for o in shared.values()))
 
@@ -297,7 +300,9 @@ def join(lines: list[Mapping], line: Mapping) -> None:
     """Append a line, or extend the last one if the two are one mapping to user space."""
     if lines:
         last = lines[-1]
-        follows = line.offset is None or (last.offset is not None and last.offset + last.end - last.start == line.offset)
+        follows = line.offset is None or (
+            last.offset is not None and last.offset + last.end - last.start == line.offset
+        )
         if last.end == line.start and last.perms == line.perms and last.name == line.name and follows:
             lines[-1] = last._replace(end=line.end)
             return

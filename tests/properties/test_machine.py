@@ -1,4 +1,5 @@
-"""The whole machine against the plain-Python model: after every step check() passes and user space sees what it must."""
+"""The whole machine against the plain-Python model: after every step check() passes and user space sees what it
+must."""
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,5 @@
-"""Trylocks that fail by a seed, as they do on a machine with many CPUs: reclaim and copy-on-write take their other branches.
+"""Trylocks that fail by a seed, as they do on a machine with many CPUs: reclaim and copy-on-write take their other
+branches.
 
 No call may fail because of it, no state become inconsistent and no content be lost.
 """

@@ -34,7 +34,8 @@ class _Twins(Box):
         self.same(failed(errno.EINVAL), lambda side: side.tasks[number].mprotect(at, PAGE, 0x40))
         self.same(failed(errno.EINVAL), lambda side: side.tasks[number].mmap(None, PAGE, 3, MAP_ANONYMOUS))
 
-    @rule(task=tasks, address=st.integers(0, (1 << 64) - 1), length=st.integers(0, (1 << 64) - 1), prot=st.integers(0, 15))
+    @rule(task=tasks, address=st.integers(0, (1 << 64) - 1), length=st.integers(0, (1 << 64) - 1),
+        prot=st.integers(0, 15))
     def anything(self, task: int, address: int, length: int, prot: int) -> None:
         """Numbers that mean nothing: refused, or without effect, and by both in the same way."""
         number = self.task(task)

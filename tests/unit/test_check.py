@@ -243,14 +243,15 @@ def test_tables(busy: Busy, field: str, value: Any, names: set[str]) -> None:
 def test_upper_entries(busy: Busy) -> None:
     pgd = int(busy.machine.mms[int(busy.machine.tasks[busy.parent.pid]["mm"])]["pgd"])
     slot = int(np.flatnonzero(busy.machine.ptes[pgd])[0])
-    for value, name in ((0, "table-count"), (BIG << 12 | 1, "table-index"), (1 << 60 | 1, "table-entry"), (2, "table-entry")):
+    for value, name in ((0, "table-count"), (BIG << 12 | 1, "table-index"), (1 << 60 | 1, "table-entry"), (2,
+        "table-entry")):
         assert busy.raw("pte", pgd, slot * 8, 8, value) == name
     assert busy.raw("pte", pgd, slot * 8, 8, pgd << 12 | 1) == "table-meta"       # a table below itself
 
 
 def test_present_ptes(busy: Busy) -> None:
     # one mapper, so that the pte may be written
-    address, record = busy.page(busy.child, busy.anon, 40, present=1, anon=1, exclusive=1)
+    address, _record = busy.page(busy.child, busy.anon, 40, present=1, anon=1, exclusive=1)
     poke = busy.poke_pte
     assert poke(busy.child, address, 0) in ("rss", "mapcount")
     assert poke(busy.child, address, lambda v: v & ~PTE["anon"]) == "pte-anon"
@@ -267,7 +268,8 @@ def test_present_ptes(busy: Busy) -> None:
 def test_pte_outside_a_vma(busy: Busy) -> None:
     # the page below the lowest mapping, if the leaf table has room there
     low = min(r.start for r in busy.parent.maps())
-    assert busy.poke_pte(busy.parent, low - PAGE if low % (1 << 21) else low + (1 << 21) - PAGE, 1 << 12 | 0x27) == "pte-no-vma"
+    assert busy.poke_pte(busy.parent, low - PAGE if low % (1 << 21) else low + (1 << 21) - PAGE,
+        1 << 12 | 0x27) == "pte-no-vma"
 
 
 def test_writable_where_it_must_not_be(busy: Busy) -> None:
@@ -447,7 +449,7 @@ def test_pte_chains(boot: Callable[..., vmcore.Machine], kernel: str) -> None:
     assert busy.raw("pte_chain", node, last, 4, lambda v: v + 1) == "chain-entry"
     before = _py_poke(busy.engine, POOL["pte_chain"], node, last - 4, 4)
     assert busy.raw("pte_chain", node, last, 4, before) == "chain-entry"        # one pte twice, another missing
-    address, record = busy.page(busy.child, busy.anon, 40, present=1, anon=1, exclusive=1)
+    _address, record = busy.page(busy.child, busy.anon, 40, present=1, anon=1, exclusive=1)
     frame = busy.machine.frames[int(record["frame"])]
     assert frame["flags"] & 1 << 16
     assert busy.poke("frame", int(record["frame"]), "rmap", lambda v: v + 1) == "chain-entry"
@@ -457,7 +459,8 @@ def test_pte_chains(boot: Callable[..., vmcore.Machine], kernel: str) -> None:
 def test_random_damage_never_crashes(busy: Busy) -> None:
     """Random words of random records: check() answers or passes, and the machine is whole again afterwards."""
     rng = np.random.default_rng(2004)
-    pools = [p for p in ("frame", "table", "vma", "mm", "file", "anon_vma", "pte_chain", "lru_chunk", "radix", "pte", "slab")
+    pools = [p for p in ("frame", "table", "vma", "mm", "file", "anon_vma", "pte_chain", "lru_chunk", "radix",
+        "pte", "slab")
              if len(busy.machine.view(p)) > 1]
     caught = 0
     for _ in range(4000):
@@ -467,7 +470,8 @@ def test_random_damage_never_crashes(busy: Busy) -> None:
         width = view.dtype.itemsize * (view.shape[1] if view.ndim == 2 else 1)
         offset = 4 * int(rng.integers(width // 4))
         old = _py_poke(busy.engine, POOL[pool], index, offset, 4)
-        new = int(rng.choice([0, 1, old + 1 & 0xFFFFFFFF, old ^ 1 << int(rng.integers(32)), BIG, int(rng.integers(1 << 32))]))
+        new = int(rng.choice([0, 1, old + 1 & 0xFFFFFFFF, old ^ 1 << int(rng.integers(32)), BIG,
+            int(rng.integers(1 << 32))]))
         _py_poke(busy.engine, POOL[pool], index, offset, 4, new)
         try:
             busy.machine.check(walk=20)

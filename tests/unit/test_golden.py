@@ -1,7 +1,7 @@
 """Golden values of the fact sheet linux-2004: traces of one page (12.2), watermarks (7.6), slabs (1.7), clusters (8.1).
 
-The traces are of 2.6.7; here they are as 2.6.5 and -aa1 must do them: without the gup test, and on 2.6.5 without PG_anon.
-"c" is page_count() = refs + mapcount, "m" mapcount, "s" the swap map of the page's slot.
+The traces are of 2.6.7; here they are as 2.6.5 and -aa1 must do them: without the gup test, and on 2.6.5 without
+PG_anon. "c" is page_count() = refs + mapcount, "m" mapcount, "s" the swap map of the page's slot.
 """
 from __future__ import annotations
 
@@ -166,7 +166,8 @@ def test_trace_a(one: Watched, kernel: str) -> None:
 
 
 def test_refill_looks_at_young_bits_first(one: Watched) -> None:
-    """Refill with reclaim_mapped: the first look takes flag and young bit and keeps the page active; the second moves it."""
+    """Refill with reclaim_mapped: the first look takes flag and young bit and keeps the page active; the second moves
+    it."""
     m = one.machine
     before = m.vmstat()
     m.reclaim(pages=0)                  # one zone, priority 12: refill only, the inactive list is empty
@@ -243,7 +244,8 @@ def test_trace_b(one: Watched) -> None:
 
 
 def test_two_faults_to_write_a_shared_swapped_page(one: Watched) -> None:
-    """Up to 2.6.6: do_swap_page maps it read-only and returns, the CPU faults again and do_wp_page copies (fact 8 of 11)."""
+    """Up to 2.6.6: do_swap_page maps it read-only and returns, the CPU faults again and do_wp_page copies (fact 8 of
+    11)."""
     m = one.machine
     a, b = forked(one)
     evict(m, a, b)

@@ -110,7 +110,7 @@ def test_the_heir_takes_place_and_colour():
     for node in range(1, 8):
         tree.insert(node, node)
     root = tree.root
-    _, black, left, right = tree.links(root)
+    _, black, left, _right = tree.links(root)
     heir = tree.forward()[tree.forward().index(root) + 1]
     tree.erase(root)
     checked(tree, 6)

@@ -13,7 +13,8 @@ cdef enum:
     BUG_UNMAP_ANON_NOT_SWAPCACHE
     BUG_ANON_VMA_EMPTY          # anon walk: list empty
     BUG_ANON_VMA_MISSING        # anonymous page added to a vma without anon_vma
-    BUG_RMAP_ADD_ANON_MAPPING   # first anonymous mapping, mapping already set; or later mapping with another object or index
+    # first anonymous mapping, mapping already set; or later mapping with another object or index
+    BUG_RMAP_ADD_ANON_MAPPING
     BUG_RMAP_ADD_FILE_ANON      # file page with PG_anon, in swap cache or without mapping (-aa)
     BUG_RMAP_REMOVE_UNMAPPED    # mapcount is 0
     BUG_NOPAGE_RESULT           # -aa: nopage returned a page that breaks the VM_RESERVED rule

@@ -1,8 +1,9 @@
 """Whole-state verification: DESIGN section 8, invariants of fact sheet linux-2004 section 12.
 
-The order matters: what a part follows without asking, an earlier part has proved. Pools and vmas, then one pass over all
-page tables, then the reverse map against its census, then files and swap against the swap ptes found, then every frame
-against its owners, at last the sums. The first failure ends the check. Nothing is changed, a damaged state included.
+The order matters: what a part follows without asking, an earlier part has proved. Pools and vmas, then one pass over
+all page tables, then the reverse map against its census, then files and swap against the swap ptes found, then every
+frame against its owners, at last the sums. The first failure ends the check. Nothing is changed, a damaged state
+included.
 
 | part | proves |
 | check_maps | pools, tasks, mms, vmas, i_mmap and anon_vma lists |
@@ -51,8 +52,10 @@ CHECK_NAMES = {
     CHECK_PTE_NO_VMA: ("pte-no-vma", "a pte that is not none lies in a vma: mm, address, pte"),
     CHECK_PTE_KIND: ("pte-kind", "a pte is present or swap, or a file offset in a nonlinear vma: mm, address, pte"),
     CHECK_PTE_PFN: ("pte-pfn", "a present pte names a frame that was handed out: mm, address, pte"),
-    CHECK_PTE_PROT: ("pte-prot", "a pte allows no more than its vma; writable private ones are anonymous: mm, address, pte"),
-    CHECK_PTE_SPECIAL: ("pte-special", "a reserved page is the zero page in private anonymous memory, read-only, or in a "
+    CHECK_PTE_PROT: ("pte-prot", "a pte allows no more than its vma; writable private ones are anonymous: mm, "
+        "address, pte"),
+    CHECK_PTE_SPECIAL: ("pte-special", "a reserved page is the zero page in private anonymous memory, "
+        "read-only, or in a "
                                        "VM_RESERVED vma: mm, address, pte"),
     CHECK_PTE_ANON: ("pte-anon", "PTE_ANON says what the frame says: mm, address, pte"),
     CHECK_PTE_RMAP_ANON: ("pte-rmap-anon", "an anonymous page is found from its anon_vma and index: mm, address, pfn"),
@@ -63,13 +66,15 @@ CHECK_NAMES = {
     CHECK_MM_ANON_RSS: ("anon-rss", "anon_rss is the anonymous ones of rss: mm, found, anon_rss"),
     CHECK_MM_SWAPENTS: ("swapents", "swapents is the swap ptes: mm, found, swapents"),
     CHECK_MAPCOUNT: ("mapcount", "mapcount is the ptes that map the frame: pfn, found, mapcount"),
-    CHECK_COW_WRITABLE: ("cow-writable", "a private page that is writable somewhere has one mapper, and its slot no other "
+    CHECK_COW_WRITABLE: ("cow-writable", "a private page that is writable somewhere has one mapper, and its "
+        "slot no other "
                                          "user: pfn, mapcount, entry"),
     CHECK_NR_MAPPED: ("nr-mapped", "nr_mapped is the mapped pages: found, counted"),
     CHECK_CHAIN_NODE: ("chain-node", "a pte_chain leads to nodes: pfn, node, entries before"),
     CHECK_CHAIN_SHAPE: ("chain-shape", "only the head of a pte_chain has free slots, the low ones: pfn, node, slot"),
     CHECK_CHAIN_COUNT: ("chain-count", "a pte_chain has mapcount entries: pfn, found, mapcount"),
-    CHECK_CHAIN_ENTRY: ("chain-entry", "the entries of a pte_chain are the ptes that map the page: pfn, pte index, pte"),
+    CHECK_CHAIN_ENTRY: ("chain-entry", "the entries of a pte_chain are the ptes that map the page: pfn, pte "
+        "index, pte"),
     CHECK_CHAIN_NODES: ("chain-nodes", "every pte_chain node in use is on a chain or spare: on chains, spare, in use"),
     CHECK_WALK: ("rmap-walk", "the reverse map of a page leads to all its ptes: pfn, found, mapcount"),
     CHECK_I_MMAP: ("i-mmap", "an i_mmap list is a ring of vmas of its file and kind: file, vma, place"),
@@ -80,7 +85,8 @@ CHECK_NAMES = {
     CHECK_ANON_VMA_COUNT: ("anon-vma-count", "every vma that names an anon_vma is on its list: anon_vma, found, nr"),
     CHECK_RADIX_NODE: ("radix-node", "a tree's node is in use and counts its slots: file, node, height or count"),
     CHECK_RADIX_COUNT: ("radix-count", "every radix node belongs to a tree: of files, of swap, in use"),
-    CHECK_CACHED_PAGE: ("cached-page", "a file's tree holds its pages under their index, below its end: file, index, value"),
+    CHECK_CACHED_PAGE: ("cached-page", "a file's tree holds its pages under their index, below its end: file, "
+        "index, value"),
     CHECK_FILE_PAGES: ("file-pages", "nrpages is the pages in the tree: file, found, nrpages"),
     CHECK_FILE_SWAPPED: ("file-swapped", "swapped is the entries in the tree: file, found, swapped"),
     CHECK_NR_PAGECACHE: ("nr-pagecache", "nr_pagecache is the pages in the page and swap caches: found, counted"),
@@ -114,7 +120,8 @@ CHECK_NAMES = {
     CHECK_SLAB: ("slab", "a slab has frames and at most as many objects as fit: cache, slab, count"),
     CHECK_SLAB_COUNT: ("slab-count", "the objects of a cache are the engine's: cache, found, counted"),
     CHECK_LEDGER: ("ledger", "the ledger is what is held: consumer, frames found, frames noted"),
-    CHECK_COMMITTED: ("committed", "vm_committed_space is the accounted vmas and shared objects: vmas, objects, committed"),
+    CHECK_COMMITTED: ("committed", "vm_committed_space is the accounted vmas and shared objects: vmas, "
+        "objects, committed"),
     CHECK_WRITEBACK: ("writeback", "each page under writeback has one write under way: pfn, found, counted"),
     CHECK_NR_DIRTY: ("nr-dirty", "nr_dirty is the dirty pages of regular files: found, counted"),
     CHECK_EVENT: ("event", "the event queue is a heap: place, when, when above"),

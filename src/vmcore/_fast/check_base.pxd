@@ -1,8 +1,8 @@
 # What the parts of check share: the census, the ids of the checks, and the first failure.
 #
-# check reads a state that may be damaged, so every index is compared with the bounds of its pool before it is followed and every list
-# walk is bounded by the records that the pool has handed out. A part returns 0, or -1 after fail(): the first failure ends the check,
-# because what comes later relies on what was proved before.
+# check reads a state that may be damaged, so every index is compared with the bounds of its pool before it is followed
+# and every list walk is bounded by the records that the pool has handed out. A part returns 0, or -1 after fail(): the
+# first failure ends the check, because what comes later relies on what was proved before.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int64_t
 from vmcore._fast.records cimport machine_t, pool_t, NR_POOLS
 from vmcore._fast.check cimport check_report

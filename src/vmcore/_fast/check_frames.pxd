@@ -1,7 +1,7 @@
 # Verification of page frames: who owns each, how many references it must have, the free lists and the LRU lists.
 #
-# The census holds, by frame, the references expected (OWN_REFS bits) and OWN_* bits. check_owners starts it from zero; check_slabs,
-# check_files and check_swap add theirs; check_frames compares all frames with it.
+# The census holds, by frame, the references expected (OWN_REFS bits) and OWN_* bits. check_owners starts it from zero;
+# check_slabs, check_files and check_swap add theirs; check_frames compares all frames with it.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.check_base cimport check_t
 

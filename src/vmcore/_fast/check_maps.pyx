@@ -14,9 +14,10 @@ from vmcore._fast.check_base cimport (
     check_t, fail, in_pool, is_marked)
 from vmcore._fast.filemap cimport file_pages
 from vmcore._fast.records cimport (
-    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED, POOL_ANON_VMA, POOL_FILE, POOL_LRU_CHUNK, POOL_MM, POOL_PTE, POOL_PTE_CHAIN,
-    POOL_RADIX, POOL_TABLE, POOL_TASK, POOL_VMA, TASK_ALIVE, TASK_DEAD, TASK_DYING, TASK_FREE, VM_ACCOUNT, VM_LOCKED,
-    VM_SHARED, file_t, machine_t, mm_t, pool_t, task_t, vma_t)
+    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED, POOL_ANON_VMA, POOL_FILE, POOL_LRU_CHUNK, POOL_MM, POOL_PTE,
+    POOL_PTE_CHAIN, POOL_RADIX, POOL_TABLE, POOL_TASK, POOL_VMA, TASK_ALIVE, TASK_DEAD, TASK_DYING, TASK_FREE,
+    VM_ACCOUNT, VM_LOCKED, VM_SHARED, file_t, machine_t, mm_t, pool_t, task_t, vma_t,
+)
 
 cdef enum:
     RB_DEPTH = 64           # a red-black tree of 2^32 nodes is no higher

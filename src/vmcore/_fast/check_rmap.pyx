@@ -20,7 +20,8 @@ cdef enum:
 
 
 cdef int sole_user(machine_t *m, uint64_t pfn) noexcept nogil:
-    """Of a swap-cache page: no swap pte and no other cache wants its slot, so a write through its one pte hurts nobody."""
+    """Of a swap-cache page: no swap pte and no other cache wants its slot, so a write through its one pte hurts
+    nobody."""
     cdef uint32_t entry = m.frames[pfn].priv
     cdef uint64_t slot
     if (entry >> SWP_TYPE_SHIFT) >= MAX_SWAPFILES:

@@ -1,7 +1,7 @@
 """Test shim: damages a machine, so that tests see the check fail. Imported by tests only.
 
-Engine's memory is sealed against Python; this module reaches it through Core. Every damage can be undone by the same call with the
-opposite number.
+Engine's memory is sealed against Python; this module reaches it through Core. Every damage can be undone by the same
+call with the opposite number.
 """
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 

@@ -1,7 +1,7 @@
 """Verification of the simulated kernel's own objects, of the ledger and of the commit charge.
 
-Each object that the engine holds in a pool is an object of a slab cache (fact sheet linux-2004, 1.7): the counts must be
-those of the pools, and the frames of the slabs, those of the ledger.
+Each object that the engine holds in a pool is an object of a slab cache (fact sheet linux-2004, 1.7): the counts must
+be those of the pools, and the frames of the slabs, those of the ledger.
 """
 from libc.stdint cimport uint32_t, uint64_t
 

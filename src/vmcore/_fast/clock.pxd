@@ -1,8 +1,8 @@
 # Simulated time, the event queue, devices.
 #
-# Events due at a time are ordered by (when, order of posting). The default device takes no time: its writes end at the next
-# switch point, in the order submitted; they wait in a ring (machine.due_arg) instead of the heap. Switch points: after a fault
-# returns, when an allocation or a full device queue must wait. kswapd runs only there.
+# Events due at a time are ordered by (when, order of posting). The default device takes no time: its writes end at the
+# next switch point, in the order submitted; they wait in a ring (machine.due_arg) instead of the heap. Switch points:
+# after a fault returns, when an allocation or a full device queue must wait. kswapd runs only there.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport machine_t
 
@@ -12,7 +12,8 @@ cdef void event_post(machine_t *m, uint64_t when, uint32_t kind, uint32_t arg) n
 cdef void events_run(machine_t *m) noexcept nogil
 # Wait until the next event or `timeout_ns` from now, whichever is first; deliver events; let kswapd run. Moves `now`.
 cdef void wait_event(machine_t *m, uint64_t timeout_ns) noexcept nogil
-# Submit the write of a frame (already PG_WRITEBACK, one reference held): posts EV_WRITE_END. A full queue (device.depth) waits first.
+# Submit the write of a frame (already PG_WRITEBACK, one reference held): posts EV_WRITE_END. A full queue
+# (device.depth) waits first.
 cdef void device_write(machine_t *m, uint32_t device, uint32_t pfn) noexcept nogil
 # Read n pages: returns when the data is there (`now` moves by read_ns; other events due meanwhile are delivered).
 cdef void device_read(machine_t *m, uint32_t device, uint32_t n) noexcept nogil

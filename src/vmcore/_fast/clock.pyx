@@ -1,8 +1,8 @@
 """Simulated time, the event queue and the devices. See clock.pxd; DESIGN section 3, "Time".
 
-The queue is a binary heap of event_t ordered by (when, seq) in POOL_EVENT. Writes of a device that takes no time never enter it: they
-are due at the next switch point and wait in a ring. wait_event() delivers the ring before time moves, so ring entries
-always come before heap entries, as their posting times demand.
+The queue is a binary heap of event_t ordered by (when, seq) in POOL_EVENT. Writes of a device that takes no time never
+enter it: they are due at the next switch point and wait in a ring. wait_event() delivers the ring before time moves, so
+ring entries always come before heap entries, as their posting times demand.
 """
 from libc.stdint cimport uint32_t, uint64_t
 

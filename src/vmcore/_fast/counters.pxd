@@ -1,5 +1,6 @@
-# The counts. One u64 each in machine.counters, exact and the same on every host; names in COUNTER_NAMES (counters.pyx), which
-# Machine.vmstat() shows. The first block has the order of /proc/vmstat of 2.6.5 (fact sheet linux-2004 9.1) after the six nr_*.
+# The counts. One u64 each in machine.counters, exact and the same on every host; names in COUNTER_NAMES (counters.pyx),
+# which Machine.vmstat() shows. The first block has the order of /proc/vmstat of 2.6.5 (fact sheet linux-2004 9.1) after
+# the six nr_*.
 from libc.stdint cimport uint64_t
 from vmcore._fast.records cimport machine_t
 

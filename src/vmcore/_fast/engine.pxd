@@ -30,7 +30,8 @@ cdef vmcore_machine *vm_enter(object machine, uint32_t pid) except NULL
 cdef int vm_leave(vmcore_machine *h) except -1
 
 # n accesses of the entered task. writes: one byte each, or NULL for all as `write`.
-cdef void vm_touch(vmcore_machine *h, const uint64_t *addrs, const uint8_t *writes, int write, uint64_t n, vm_outcome *out) noexcept nogil
+cdef void vm_touch(vmcore_machine *h, const uint64_t *addrs, const uint8_t *writes, int write, uint64_t n,
+                   vm_outcome *out) noexcept nogil
 # n accesses of many tasks, as Machine.run(). Every task must have existed.
 cdef void vm_run(vmcore_machine *h, const vm_access *trace, uint64_t n, vm_outcome *out) noexcept nogil
 # The frame that maps addr of task pid now, 0 if none does. No side effect.

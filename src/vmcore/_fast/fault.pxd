@@ -6,11 +6,13 @@ cdef enum:
     FAULT_MINOR = 1
     FAULT_MAJOR = 2
     FAULT_SIGBUS = -1
-    FAULT_OOM = -2              # no memory: the task is marked dying (KILLED_FAULT), or host_error is set and nothing happened
+    # no memory: the task is marked dying (KILLED_FAULT), or host_error is set and nothing happened
+    FAULT_OOM = -2
     FAULT_SEGV_MAPERR = -3
     FAULT_SEGV_ACCERR = -4
 
-# The fault of `pid` at addr, from the lookup of the vma on. Ends with a switch point. Positive: done, try the access again.
+# The fault of `pid` at addr, from the lookup of the vma on. Ends with a switch point. Positive: done, try the access
+# again.
 cdef int do_page_fault(machine_t *m, uint32_t pid, uint64_t addr, int write) noexcept nogil
 # The same below the vma checks, as get_user_pages calls it. No switch point.
 cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) noexcept nogil

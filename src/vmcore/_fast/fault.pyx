@@ -1,13 +1,13 @@
 """Page faults and copy-on-write.
 
-mm/memory.c and arch/i386/mm/fault.c of 2.6.5; fact sheet linux-2004 4.1 to 4.6, 6.9. Where 2.6.5 and -aa1 differ, m.rules and m.rmap
-say so. Wherever memory is taken, other pages of this very mm may be reclaimed meanwhile, so the pte is read again afterwards, as the kernel
-does after it dropped page_table_lock.
+mm/memory.c and arch/i386/mm/fault.c of 2.6.5; fact sheet linux-2004 4.1 to 4.6, 6.9. Where 2.6.5 and -aa1 differ,
+m.rules and m.rmap say so. Wherever memory is taken, other pages of this very mm may be reclaimed meanwhile, so the pte
+is read again afterwards, as the kernel does after it dropped page_table_lock.
 
-The page that a major swap fault read waits in a pagevec, whose reference makes can_share_swap_page refuse. With readahead
-(page_cluster > 0) swapin_readahead has drained it; with page_cluster 0 the kernel's own code leaves it there, and every write
-fault on a swapped page would be copied. A task that waits for a disk does not find the CPU's pagevecs as it left them, so
-rules.swapin_drain (1 in all presets) drains after the read; 0 gives the letter of the code.
+The page that a major swap fault read waits in a pagevec, whose reference makes can_share_swap_page refuse. With
+readahead (page_cluster > 0) swapin_readahead has drained it; with page_cluster 0 the kernel's own code leaves it there,
+and every write fault on a swapped page would be copied. A task that waits for a disk does not find the CPU's pagevecs
+as it left them, so rules.swapin_drain (1 in all presets) drains after the read; 0 gives the letter of the code.
 """
 from libc.errno cimport EFAULT, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
@@ -15,8 +15,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.bugs cimport BUG_NOPAGE_RESULT, bug
 from vmcore._fast.clock cimport switch_point
 from vmcore._fast.counters cimport (
-    COW_COPIES, COW_REUSES, COW_ZERO, FAULT_ANON, FAULT_EARLY_COW, FAULT_FILE, FAULT_SEGV, FAULT_SPURIOUS_WRITE, FAULT_SWAP,
-    FAULT_SWAP_CACHE_HIT, FAULT_ZERO_PAGE, PGFAULT, PGMAJFAULT, STACK_GROWTHS, count,
+    COW_COPIES, COW_REUSES, COW_ZERO, FAULT_ANON, FAULT_EARLY_COW, FAULT_FILE, FAULT_SEGV, FAULT_SPURIOUS_WRITE,
+    FAULT_SWAP, FAULT_SWAP_CACHE_HIT, FAULT_ZERO_PAGE, PGFAULT, PGMAJFAULT, STACK_GROWTHS, count,
 )
 from vmcore._fast.counters cimport FAULT_SIGBUS as COUNT_SIGBUS
 from vmcore._fast.filemap cimport NOPAGE_OOM, NOPAGE_SIGBUS, wait_on_page
@@ -26,9 +26,9 @@ from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, mark_page_acc
 from vmcore._fast.pagetable cimport leaf_cached, pte_alloc, pte_is_swap, pte_pfn, pte_present, pte_swp
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
-    KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_P, PTE_RW, PTE_SHIFT, PTE_SPECIAL, PTE_USER, RLIM_AS,
-    RLIM_STACK, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t,
-    mm_t, vma_t,
+    KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_P, PTE_RW, PTE_SHIFT,
+    PTE_SPECIAL, PTE_USER, RLIM_AS, RLIM_STACK, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_LOCKED,
+    VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, vma_t,
 )
 from vmcore._fast.shmem cimport vma_nopage
 from vmcore._fast.swap cimport (
@@ -40,7 +40,8 @@ from vmcore._fast.vma cimport find_vma, vma_pte_prot
 
 # ---------------------------------------------------------------- building blocks
 
-cdef inline void map_anon(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, uint32_t pfn, uint64_t bits) noexcept nogil:
+cdef inline void map_anon(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, uint32_t pfn,
+                    uint64_t bits) noexcept nogil:
     """Install a page that is ours (one reference, given up to the pte) as an anonymous one."""
     cdef mm_t *p = &m.mms[mm]
     p.rss += 1
@@ -63,11 +64,14 @@ cdef inline uint32_t new_anon_page(machine_t *m, uint32_t vma, uint64_t token) n
 
 # ---------------------------------------------------------------- anonymous memory
 
-cdef int do_anonymous_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, int write) noexcept nogil:
+cdef int do_anonymous_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte,
+                    int write) noexcept nogil:
     cdef uint32_t pfn
+    cdef uint64_t bits
     if not write:
         count(m, FAULT_ZERO_PAGE)
-        m.ptes[pte] = (<uint64_t>m.zero_pfn << PTE_SHIFT) | ((vma_pte_prot(m.vmas[vma].flags) | PTE_SPECIAL) & ~<uint64_t>PTE_RW)
+        bits = (vma_pte_prot(m.vmas[vma].flags) | PTE_SPECIAL) & ~<uint64_t>PTE_RW
+        m.ptes[pte] = (<uint64_t>m.zero_pfn << PTE_SHIFT) | bits
         return FAULT_MINOR
     pfn = new_anon_page(m, vma, 0)
     if pfn == 0:

@@ -1,8 +1,8 @@
 # Files and their page cache. mm/filemap.c and lib/radix-tree.c of 2.6.5; fact sheet linux-2004 4.4, 4.10.
 #
-# A file's cache is a radix tree with 64 slots a node; a slot holds 0, RADIX_PAGE | pfn, or (shmem) RADIX_SWAP | entry. A cached page has one
-# reference for the cache, mapping = file, index = page offset, no PG_ANON. A second tree of the same kind holds the content tokens "on
-# disk", only after tokens came into use.
+# A file's cache is a radix tree with 64 slots a node; a slot holds 0, RADIX_PAGE | pfn, or (shmem) RADIX_SWAP | entry.
+# A cached page has one reference for the cache, mapping = file, index = page offset, no PG_ANON. A second tree of the
+# same kind holds the content tokens "on disk", only after tokens came into use.
 from libc.stdint cimport uint32_t, uint64_t, int64_t
 from vmcore._fast.records cimport machine_t, file_t, PAGE_SIZE, PAGE_SHIFT
 
@@ -20,8 +20,10 @@ cdef inline uint64_t file_pages(const file_t *f) noexcept nogil:
 
 # ---- radix trees: root and height are two adjacent u32 (file.root/height or file.disk_root/disk_height)
 cdef uint64_t radix_get(machine_t *m, uint32_t *root, uint64_t index) noexcept nogil                 # 0 if empty
-cdef int radix_set(machine_t *m, uint32_t *root, uint64_t index, uint64_t value) noexcept nogil      # value != 0; -ENOMEM
-cdef uint64_t radix_clear(machine_t *m, uint32_t *root, uint64_t index) noexcept nogil               # returns what was there
+# value != 0; -ENOMEM
+cdef int radix_set(machine_t *m, uint32_t *root, uint64_t index, uint64_t value) noexcept nogil
+# returns what was there
+cdef uint64_t radix_clear(machine_t *m, uint32_t *root, uint64_t index) noexcept nogil
 # First occupied index >= *index and <= last: returns the slot's value and sets *index; 0 if none.
 cdef uint64_t radix_next(machine_t *m, uint32_t *root, uint64_t *index, uint64_t last) noexcept nogil
 
@@ -32,22 +34,28 @@ cdef uint32_t file_create(machine_t *m, uint32_t kind, uint64_t size, uint32_t f
 cdef void file_put(machine_t *m, uint32_t file) noexcept nogil
 
 # ---- page cache
-cdef uint32_t find_page(machine_t *m, uint32_t file, uint64_t index) noexcept nogil                  # pfn or 0; no reference taken
-cdef int add_to_page_cache(machine_t *m, uint32_t pfn, uint32_t file, uint64_t index) noexcept nogil # takes a reference; -ENOMEM, -EEXIST
-cdef void remove_from_page_cache(machine_t *m, uint32_t pfn) noexcept nogil                          # drops nothing: caller puts the reference
-# The page at index for a fault, one reference taken: NOPAGE_SIGBUS, NOPAGE_OOM or a pfn. *major = 1 if it had to be read. Readaround as 2.6.5.
+# pfn or 0; no reference taken
+cdef uint32_t find_page(machine_t *m, uint32_t file, uint64_t index) noexcept nogil
+# takes a reference; -ENOMEM, -EEXIST
+cdef int add_to_page_cache(machine_t *m, uint32_t pfn, uint32_t file, uint64_t index) noexcept nogil
+# drops nothing: caller puts the reference
+cdef void remove_from_page_cache(machine_t *m, uint32_t pfn) noexcept nogil
+# The page at index for a fault, one reference taken: NOPAGE_SIGBUS, NOPAGE_OOM or a pfn. *major = 1 if it had to be
+# read. Readaround as 2.6.5.
 cdef uint32_t filemap_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil
 cdef uint32_t device_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil
 # Dispatch by the kind of the vma's file: filemap_nopage, shmem_nopage (shmem.pxd), device_nopage.
-cdef void set_page_dirty(machine_t *m, uint32_t pfn) noexcept nogil                                  # PG_DIRTY, nr_dirty for file pages
+# PG_DIRTY, nr_dirty for file pages
+cdef void set_page_dirty(machine_t *m, uint32_t pfn) noexcept nogil
 # clear PG_DIRTY keeping nr_dirty right; returns whether it was set
 cdef int clear_page_dirty(machine_t *m, uint32_t pfn) noexcept nogil
 # Write a locked file page whose PG_DIRTY was cleared: PG_WRITEBACK, unlocked; saves its token on disk. 0.
 cdef int file_writepage(machine_t *m, uint32_t pfn) noexcept nogil
-# Wait until the page has none of `bits` (PG_LOCKED, PG_WRITEBACK). The caller holds a reference. Returns at once if no event is
-# under way that could end it (a lock held further up the stack).
+# Wait until the page has none of `bits` (PG_LOCKED, PG_WRITEBACK). The caller holds a reference. Returns at once if no
+# event is under way that could end it (a lock held further up the stack).
 cdef void wait_on_page(machine_t *m, uint32_t pfn, uint32_t bits) noexcept nogil
-# truncate_inode_pages: pages, swap entries and disk tokens at index >= first go; waits for locks and writes. Nothing may be mapped.
+# truncate_inode_pages: pages, swap entries and disk tokens at index >= first go; waits for locks and writes. Nothing
+# may be mapped.
 cdef void drop_file_range(machine_t *m, uint32_t file, uint64_t first) noexcept nogil
 # Drop one unmapped page from its cache with the cache's reference; its contents are given up (truncate_complete_page).
 cdef void drop_cached_page(machine_t *m, uint32_t pfn) noexcept nogil

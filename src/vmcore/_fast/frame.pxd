@@ -1,8 +1,10 @@
-# Page frames: zones, watermarks, buddy allocator, per-CPU lists. mm/page_alloc.c of 2.6.5; fact sheet linux-2004 1.4, 7.6.
+# Page frames: zones, watermarks, buddy allocator, per-CPU lists. mm/page_alloc.c of 2.6.5; fact sheet linux-2004 1.4,
+# 7.6.
 #
 # Boot touches no frame: each zone keeps [bump, end_pfn) as free memory never used, handed to the buddy lists a block of
-# 2^(MAX_ORDER-1) pages at a time, upwards. Frames [start_pfn, start_pfn + reserved) belong to the kernel's image and mem_map.
-# A free block's head has PG_BUDDY and its order; blocks of one order are a doubly linked list through priv (next) and lru (prev).
+# 2^(MAX_ORDER-1) pages at a time, upwards. Frames [start_pfn, start_pfn + reserved) belong to the kernel's image and
+# mem_map. A free block's head has PG_BUDDY and its order; blocks of one order are a doubly linked list through priv
+# (next) and lru (prev).
 from libc.stdint cimport uint32_t, uint64_t, int32_t
 from vmcore._fast.records cimport PG_ANON, PG_DIRECT, machine_t, frame_t, ZONE_NORMAL, ZONE_HIGHMEM
 
@@ -34,7 +36,8 @@ cdef inline int32_t page_count(machine_t *m, uint32_t pfn) noexcept nogil:
     return m.frames[pfn].refs + <int32_t>m.mapcount[pfn]
 
 cdef inline int page_mapped(machine_t *m, uint32_t pfn, const frame_t *f) noexcept nogil:
-    """mapcount > 0, told from the frame record where a design's flags say it: a cache line less for most pages that reclaim looks at."""
+    """mapcount > 0, told from the frame record where a design's flags say it: a cache line less for most pages that
+    reclaim looks at."""
     if f.flags & <uint32_t>(PG_ANON | PG_DIRECT):
         return 1
     return m.mapcount[pfn] != 0
@@ -44,8 +47,8 @@ cdef inline void get_page(machine_t *m, uint32_t pfn) noexcept nogil:
 
 # Zones, watermarks, reserved frames; needs m.rules and m.nr_frames. -ENOMEM if mem_map does not fit its zone.
 cdef int frame_init(machine_t *m) noexcept nogil
-# __alloc_pages: 2^order frames with refs = 1, flags 0 and no links; 0 if there are none (killed, interrupted, or not allowed to wait).
-# May reclaim, wait, kill. Counts pgalloc_*.
+# __alloc_pages: 2^order frames with refs = 1, flags 0 and no links; 0 if there are none (killed, interrupted, or not
+# allowed to wait). May reclaim, wait, kill. Counts pgalloc_*.
 cdef uint32_t alloc_pages(machine_t *m, uint32_t gfp, uint32_t order) noexcept nogil
 # Free a block whose count is 0; order 0 goes through the per-CPU lists. Checks that nothing holds it (BUG_FREE_*).
 cdef void free_pages_ok(machine_t *m, uint32_t pfn, uint32_t order) noexcept nogil

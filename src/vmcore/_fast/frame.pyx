@@ -1,7 +1,8 @@
 """Page frames: zones, watermarks, the buddy allocator and the per-CPU lists.
 
-mm/page_alloc.c of 2.6.5; fact sheet linux-2004 1.3, 1.4, 7.6. Order of allocation: a zone's buddy lists first (head of the lowest
-order that fits, the lower half is returned), then its never-used frames, upwards. Boot touches no frame record.
+mm/page_alloc.c of 2.6.5; fact sheet linux-2004 1.3, 1.4, 7.6. Order of allocation: a zone's buddy lists first (head of
+the lowest order that fits, the lower half is returned), then its never-used frames, upwards. Boot touches no frame
+record.
 """
 from libc.errno cimport ENOMEM
 from libc.stdint cimport int32_t, uint32_t, uint64_t
@@ -13,9 +14,9 @@ from vmcore._fast.counters cimport (
 )
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
-    MAX_ORDER, MAX_ZONES, PCP_RING, PF_KSWAPD, PF_MEMALLOC, PF_SWAPOFF_FAILED, PG_ACTIVE, PG_ANON, PG_BUDDY, PG_LOCKED, PG_LRU, PG_ORDER_SHIFT, PG_PCP,
-    PG_RECLAIM, PG_RESERVED, PG_SWAPCACHE, PG_WRITEBACK, POOL_FRAME, TASK_ALIVE, ZONE_DMA, ZONE_HIGHMEM, ZONE_NORMAL, frame_t,
-    free_area_t, machine_t, pcp_t, zone_t,
+    MAX_ORDER, MAX_ZONES, PCP_RING, PF_KSWAPD, PF_MEMALLOC, PF_SWAPOFF_FAILED, PG_ACTIVE, PG_ANON, PG_BUDDY, PG_LOCKED,
+    PG_LRU, PG_ORDER_SHIFT, PG_PCP, PG_RECLAIM, PG_RESERVED, PG_SWAPCACHE, PG_WRITEBACK, POOL_FRAME, TASK_ALIVE,
+    ZONE_DMA, ZONE_HIGHMEM, ZONE_NORMAL, frame_t, free_area_t, machine_t, pcp_t, zone_t,
 )
 from vmcore._fast.slab cimport LEDGER_IMAGE, LEDGER_MEM_MAP, ledger_note
 
@@ -341,7 +342,8 @@ cdef enum:
     MARK_NONE = 2
 
 cdef uint32_t take(machine_t *m, int top, uint32_t gfp, uint32_t order, int mark) noexcept nogil:
-    """One pass down the zonelist with the incremental threshold of 2.6.5: each zone's mark adds up for the zones below it."""
+    """One pass down the zonelist with the incremental threshold of 2.6.5: each zone's mark adds up for the zones below
+    it."""
     cdef uint64_t need = <uint64_t>1 << order
     cdef uint64_t local
     cdef uint32_t pfn

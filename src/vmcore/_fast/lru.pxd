@@ -1,8 +1,10 @@
-# The LRU lists, exactly in the kernel's order, and the page states around them. mm/swap.c of 2.6.5; fact sheet linux-2004 7.1.
+# The LRU lists, exactly in the kernel's order, and the page states around them. mm/swap.c of 2.6.5; fact sheet
+# linux-2004 7.1.
 #
-# A list is a deque of chunks of LRU_SLOTS frame numbers. Head = newest, tail = next victim. A frame on a list has PG_LRU and knows
-# its place (frame.lru = chunk << LRU_SLOT_BITS | slot). Removal leaves LRU_TOMB; an empty chunk is freed; a list less than half
-# alive is compacted. Which list: its zone's lruvec, LRU_ACTIVE if PG_ACTIVE else LRU_INACTIVE.
+# A list is a deque of chunks of LRU_SLOTS frame numbers. Head = newest, tail = next victim. A frame on a list has
+# PG_LRU and knows its place (frame.lru = chunk << LRU_SLOT_BITS | slot). Removal leaves LRU_TOMB; an empty chunk is
+# freed; a list less than half alive is compacted. Which list: its zone's lruvec, LRU_ACTIVE if PG_ACTIVE else
+# LRU_INACTIVE.
 #
 # A page waiting in a pagevec (16 a vector) has one more reference and is not yet PG_LRU.
 from libc.stdint cimport uint32_t, uint64_t
@@ -15,7 +17,8 @@ cdef void lru_del(machine_t *m, uint32_t pfn) noexcept nogil
 # Take up to n frames from the tail (oldest first) into out: PG_LRU cleared, one reference each. Returns how many.
 # Frames whose count is 0 (being freed) cannot occur here.
 cdef uint32_t lru_isolate(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil
-# Give isolated frames of one zone back to the head of a list, in order, and drop lru_isolate's reference; PG_ACTIVE is the caller's.
+# Give isolated frames of one zone back to the head of a list, in order, and drop lru_isolate's reference; PG_ACTIVE is
+# the caller's.
 cdef void lru_putback(machine_t *m, int zone, int list, const uint32_t *pfn, uint32_t n) noexcept nogil
 # The next n frames that lru_isolate would return, without taking them (for prefetching).
 cdef uint32_t lru_peek(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil

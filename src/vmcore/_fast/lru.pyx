@@ -3,9 +3,10 @@
 Why chunks of frame numbers and not links: the next victims stand side by side, so that their records can be prefetched
 (a linked list costs one full memory latency a page looked at; measured three times slower over a whole swap storm).
 
-Invariants of a list: chunks are doubly linked, head to tail. In the head chunk slots [head_slot, LRU_SLOTS) are in use, in the tail
-chunk [0, tail_slot), in others all; if head and tail are the same chunk, [head_slot, tail_slot). A used slot holds a frame or LRU_TOMB; `alive` counts
-the frames. No chunk with alive 0 stays on a list. Slots of a list <= 2 * nr + 4 * LRU_SLOTS after every removal.
+Invariants of a list: chunks are doubly linked, head to tail. In the head chunk slots [head_slot, LRU_SLOTS) are in use,
+in the tail chunk [0, tail_slot), in others all; if head and tail are the same chunk, [head_slot, tail_slot). A used
+slot holds a frame or LRU_TOMB; `alive` counts the frames. No chunk with alive 0 stays on a list. Slots of a list <= 2 *
+nr + 4 * LRU_SLOTS after every removal.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -15,8 +16,9 @@ from vmcore._fast.frame cimport free_hot_cold_page, page_mapped, pfn_zone
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
-    LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, NR_LRU, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR, PG_LOCKED, PG_LRU,
-    PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_LRU_CHUNK, frame_t, lru_chunk_t, lru_list_t, machine_t, pagevec_t,
+    LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, NR_LRU, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR,
+    PG_LOCKED, PG_LRU, PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_LRU_CHUNK, frame_t, lru_chunk_t, lru_list_t,
+    machine_t, pagevec_t,
 )
 
 cdef enum:

@@ -1,4 +1,5 @@
-# The system calls on an address space, with the order of checks of 2.6.5. mm/mmap.c, mm/mprotect.c; fact sheet linux-2004 6.3 to 6.6, 6.10.
+# The system calls on an address space, with the order of checks of 2.6.5. mm/mmap.c, mm/mprotect.c; fact sheet
+# linux-2004 6.3 to 6.6, 6.10.
 from libc.stdint cimport uint32_t, uint64_t, int64_t
 from vmcore._fast.records cimport machine_t
 
@@ -24,7 +25,8 @@ cdef inline int IS_ERR_VALUE(int64_t v) noexcept nogil:
     return v < 0 and v >= -4095
 
 # Address or negative errno. file 0 = anonymous.
-cdef int64_t do_mmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags, uint32_t file, uint64_t offset) noexcept nogil
+cdef int64_t do_mmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags,
+                    uint32_t file, uint64_t offset) noexcept nogil
 cdef int do_munmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
 cdef int do_mprotect(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot) noexcept nogil
 cdef uint64_t do_brk(machine_t *m, uint32_t pid, uint64_t brk) noexcept nogil      # the new (or unchanged) brk

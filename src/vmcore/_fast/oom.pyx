@@ -1,15 +1,16 @@
 """The OOM killer of 2.6.5. mm/oom_kill.c; fact sheet linux-2004 7.8.
 
-It acts only after ten calls within a window of one to five seconds, five seconds after its last kill at the earliest, and never while there is
-free swap. The last test can make this kernel loop for ever (free swap, but nothing that could go there); then
-alloc_pages() asks with m.livelock_since set, and the choice of victim is the kernel's own all the same.
+It acts only after ten calls within a window of one to five seconds, five seconds after its last kill at the earliest,
+and never while there is free swap. The last test can make this kernel loop for ever (free swap, but nothing that could
+go there); then alloc_pages() asks with m.livelock_since set, and the choice of victim is the kernel's own all the same.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.counters cimport OOM_CALLS, OOM_KILLS, count
 from vmcore._fast.fork cimport do_exit
 from vmcore._fast.records cimport (
-    CAP_SYS_ADMIN, CAP_SYS_RAWIO, KILLED_OOM, PF_SWAPOFF, PF_SWAPOFF_FAILED, POOL_TASK, TASK_ALIVE, TASK_DYING, machine_t, task_t,
+    CAP_SYS_ADMIN, CAP_SYS_RAWIO, KILLED_OOM, PF_SWAPOFF, PF_SWAPOFF_FAILED, POOL_TASK, TASK_ALIVE, TASK_DYING,
+    machine_t, task_t,
 )
 
 cdef enum:

@@ -4,7 +4,8 @@
 # views stay valid. Records are handed out by a bump index, freed ones come back first (LIFO, linked through the first
 # u32 of the record). Host memory is granted in steps (`limit`): pool_reserve() at a safe point asks the host for enough
 # records for all that may happen before the next safe point, so pool_alloc() between safe points cannot fail for want
-# of host memory. It does return 0 at the end of the reservation (2^23 tables and the like): callers treat that as ENOMEM.
+# of host memory. It does return 0 at the end of the reservation (2^23 tables and the like): callers treat that as
+# ENOMEM.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport machine_t, pool_t
 
@@ -42,5 +43,6 @@ cdef int pool_reserve(machine_t *m, int id, uint64_t n) noexcept nogil
 cdef int pool_reserve_all(machine_t *m) noexcept nogil
 # Bytes that the host (or its cgroup) still has for us, now.
 cdef uint64_t host_available() noexcept nogil
-# A safe point: host signals (Ctrl-C), then pool_reserve_all. 0, or negative with m.host_error set: unwind, change nothing more.
+# A safe point: host signals (Ctrl-C), then pool_reserve_all. 0, or negative with m.host_error set: unwind, change
+# nothing more.
 cdef int safe_point(machine_t *m) noexcept nogil

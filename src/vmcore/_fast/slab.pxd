@@ -1,8 +1,10 @@
-# The simulated kernel's own objects and the ledger of who holds its memory. mm/slab.c of 2.6.5; fact sheet linux-2004 1.7.
+# The simulated kernel's own objects and the ledger of who holds its memory. mm/slab.c of 2.6.5; fact sheet linux-2004
+# 1.7.
 #
-# An object is known by its number in the cache, which is its index in the engine's pool (vma, anon_vma, radix node, chain node; mm, file
-# for what hangs on those). Object k lies in slab k // num. A slab takes its frames in lowmem (GFP_KERNEL) when its first object is
-# taken, and gives them back when the last one goes. Because pools hand out freed indexes first, partial slabs fill before new ones.
+# An object is known by its number in the cache, which is its index in the engine's pool (vma, anon_vma, radix node,
+# chain node; mm, file for what hangs on those). Object k lies in slab k // num. A slab takes its frames in lowmem
+# (GFP_KERNEL) when its first object is taken, and gives them back when the last one goes. Because pools hand out freed
+# indexes first, partial slabs fill before new ones.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport machine_t
 
@@ -23,12 +25,14 @@ cdef enum:
     LEDGER_IMAGE = 12
     NR_LEDGER = 13
 
-# Geometry of slabs: objects a slab and its order for raw object size s. align: 0 word, 1 SLAB_HWCACHE_ALIGN, 2 SLAB_MUST_HWCACHE_ALIGN.
-# Returns objects a slab; *objsize gets the size after alignment, *order the order.
-cdef uint32_t slab_geometry(uint32_t size, uint32_t align, uint32_t l1_line, uint32_t word, uint32_t *objsize, uint32_t *order) noexcept nogil
+# Geometry of slabs: objects a slab and its order for raw object size s. align: 0 word, 1 SLAB_HWCACHE_ALIGN, 2
+# SLAB_MUST_HWCACHE_ALIGN. Returns objects a slab; *objsize gets the size after alignment, *order the order.
+cdef uint32_t slab_geometry(uint32_t size, uint32_t align, uint32_t l1_line, uint32_t word, uint32_t *objsize,
+                    uint32_t *order) noexcept nogil
 # Set up the caches from m.rules; needs the pools.
 cdef int slab_init(machine_t *m) noexcept nogil
-# Object `obj` of `cache` comes into use / goes. cache_alloc: 0, or -ENOMEM if no frames were to be had (gfp as in alloc_pages).
+# Object `obj` of `cache` comes into use / goes. cache_alloc: 0, or -ENOMEM if no frames were to be had (gfp as in
+# alloc_pages).
 cdef int cache_alloc(machine_t *m, int cache, uint32_t obj, uint32_t gfp) noexcept nogil
 cdef void cache_free(machine_t *m, int cache, uint32_t obj) noexcept nogil
 

@@ -1,11 +1,11 @@
 """The simulated kernel's own objects: slab geometry, slabs' frames, and the ledger of who holds the machine's memory.
 
-mm/slab.c of 2.6.5; fact sheet linux-2004 1.5, 1.7. A slab that becomes empty is kept if no other empty one of its cache is (the
-kernel keeps a few free slabs as well), else its frames go back at once.
+mm/slab.c of 2.6.5; fact sheet linux-2004 1.5, 1.7. A slab that becomes empty is kept if no other empty one of its cache
+is (the kernel keeps a few free slabs as well), else its frames go back at once.
 
 Sizes: vm_area_struct, anon_vma, pte_chain, struct page and mm_struct come with the preset (fact sheet 1.1, 1.6). Those
-marked [M] there or absent are ours, from memory of the era: radix_tree_node 276 / 536, inode 448 / 800, dentry 144 / 240, file 128 / 256, one lump
-of 2048 / 3072 for files_struct, fs_struct, signal and sighand of a task.
+marked [M] there or absent are ours, from memory of the era: radix_tree_node 276 / 536, inode 448 / 800, dentry 144 /
+240, file 128 / 256, one lump of 2048 / 3072 for files_struct, fs_struct, signal and sighand of a task.
 """
 from libc.errno cimport ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
@@ -13,21 +13,24 @@ from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.counters cimport SLAB_PAGES_ALLOCATED, SLAB_PAGES_FREED, count_n
 from vmcore._fast.frame cimport GFP_HIGHMEM_, alloc_pages, free_pages_ok
 from vmcore._fast.records cimport (
-    CACHE_ANON_VMA, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD, CACHE_PTE_CHAIN, CACHE_RADIX, CACHE_TASK,
-    CACHE_VMA, NR_CACHES, PG_SLAB, POOL_ANON_VMA, POOL_FILE, POOL_MM, POOL_PTE_CHAIN, POOL_RADIX, POOL_SLAB, POOL_VMA,
-    cache_t, machine_t, slab_t,
+    CACHE_ANON_VMA, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD, CACHE_PTE_CHAIN, CACHE_RADIX,
+    CACHE_TASK, CACHE_VMA, NR_CACHES, PG_SLAB, POOL_ANON_VMA, POOL_FILE, POOL_MM, POOL_PTE_CHAIN, POOL_RADIX, POOL_SLAB,
+    POOL_VMA, cache_t, machine_t, slab_t,
 )
 
-LEDGER_NAMES = ("mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm", "mm", "stack",
+LEDGER_NAMES = ("mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm",
+                "mm", "stack",
                 "slab_other", "page_cache", "image")
-CACHE_NAMES = ("vm_area_struct", "mm_struct", "anon_vma", "pte_chain", "task_struct", "radix_tree_node", "inode_cache", "filp",
+CACHE_NAMES = ("vm_area_struct", "mm_struct", "anon_vma", "pte_chain", "task_struct", "radix_tree_node",
+               "inode_cache", "filp",
                "dentry_cache", "pgd", "task_files_signals")
 
 cdef enum:
     NO_SLAB = 0xFFFFFFFF
 
 
-cdef uint32_t slab_geometry(uint32_t size, uint32_t align, uint32_t l1_line, uint32_t word, uint32_t *objsize, uint32_t *order) noexcept nogil:
+cdef uint32_t slab_geometry(uint32_t size, uint32_t align, uint32_t l1_line, uint32_t word, uint32_t *objsize,
+                    uint32_t *order) noexcept nogil:
     cdef uint32_t desc = 24 if word == 4 else 40
     cdef uint32_t a = word
     cdef uint32_t num = 0
@@ -61,7 +64,8 @@ cdef uint32_t slab_geometry(uint32_t size, uint32_t align, uint32_t l1_line, uin
     return num
 
 
-cdef void cache_init(machine_t *m, int cache, uint32_t size, uint32_t align, uint64_t objects, uint64_t *at) noexcept nogil:
+cdef void cache_init(machine_t *m, int cache, uint32_t size, uint32_t align, uint64_t objects,
+                    uint64_t *at) noexcept nogil:
     cdef cache_t *c = &m.caches[cache]
     c.rawsize = size
     c.num = slab_geometry(size, align, m.rules.l1_line, m.rules.word_size, &c.objsize, &c.order)
@@ -76,7 +80,8 @@ cdef int slab_init(machine_t *m) noexcept nogil:
     cdef bint wide = m.rules.word_size == 8
     cache_init(m, CACHE_VMA, m.rules.vma_size, 0, m.pools[POOL_VMA].max, &at)
     cache_init(m, CACHE_MM, m.rules.mm_size, 1, m.pools[POOL_MM].max, &at)
-    cache_init(m, CACHE_ANON_VMA, m.rules.anon_vma_size if m.rules.anon_vma_size else 12, 0, m.pools[POOL_ANON_VMA].max, &at)
+    cache_init(m, CACHE_ANON_VMA, m.rules.anon_vma_size if m.rules.anon_vma_size else 12, 0,
+               m.pools[POOL_ANON_VMA].max, &at)
     cache_init(m, CACHE_PTE_CHAIN, m.rules.l1_line, 2, m.pools[POOL_PTE_CHAIN].max, &at)
     cache_init(m, CACHE_TASK, m.rules.task_size_bytes, 0, m.pools[POOL_MM].max, &at)
     cache_init(m, CACHE_FS, 3072 if wide else 2048, 0, m.pools[POOL_MM].max, &at)

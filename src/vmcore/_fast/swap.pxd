@@ -1,8 +1,9 @@
-# Swap areas, the swap map, the swap cache. mm/swapfile.c, mm/swap_state.c, mm/page_io.c of 2.6.5; fact sheet linux-2004 8.
+# Swap areas, the swap map, the swap cache. mm/swapfile.c, mm/swap_state.c, mm/page_io.c of 2.6.5; fact sheet linux-2004
+# 8.
 #
-# swap_map[slot] = swap ptes + tmpfs vector uses + 1 if the page is in the swap cache. The swap cache is an array by global slot
-# (area.base + offset) instead of the kernel's radix tree; the radix nodes it would take are counted in the slab ledger.
-# A page in it has PG_SWAPCACHE, priv = entry and one reference.
+# swap_map[slot] = swap ptes + tmpfs vector uses + 1 if the page is in the swap cache. The swap cache is an array by
+# global slot (area.base + offset) instead of the kernel's radix tree; the radix nodes it would take are counted in the
+# slab ledger. A page in it has PG_SWAPCACHE, priv = entry and one reference.
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, int32_t
 from vmcore._fast.records cimport machine_t, SWP_TYPE_SHIFT, SWP_OFFSET_MASK
 
@@ -13,7 +14,8 @@ cdef inline uint64_t swp_slot(machine_t *m, uint32_t entry) noexcept nogil:
 cdef inline int vm_swap_full(machine_t *m) noexcept nogil:
     return m.nr_swap_pages * 2 < m.total_swap_pages
 
-# ---- areas: swapon returns the type (0..31) or -EPERM (no free area number), -EINVAL (< 2 slots, too many for the pte), -ENOMEM (host).
+# ---- areas: swapon returns the type (0..31) or -EPERM (no free area number), -EINVAL (< 2 slots, too many for the
+#   pte), -ENOMEM (host).
 # prio < 0: next of -1, -2, ...
 cdef int swapon(machine_t *m, uint64_t pages, int32_t prio) noexcept nogil
 
@@ -23,18 +25,25 @@ cdef int swap_duplicate(machine_t *m, uint32_t entry) noexcept nogil         # 1
 cdef void swap_free(machine_t *m, uint32_t entry) noexcept nogil
 
 # ---- swap cache
-cdef uint32_t lookup_swap_cache(machine_t *m, uint32_t entry) noexcept nogil # frame with a reference taken, or 0; counts find_*
-cdef int add_to_swap(machine_t *m, uint32_t pfn) noexcept nogil              # locked anonymous page gets a slot; dirty + uptodate; 1, or 0
+# frame with a reference taken, or 0; counts find_*
+cdef uint32_t lookup_swap_cache(machine_t *m, uint32_t entry) noexcept nogil
+# locked anonymous page gets a slot; dirty + uptodate; 1, or 0
+cdef int add_to_swap(machine_t *m, uint32_t pfn) noexcept nogil
 # Move a page between a file's cache and the swap cache (shmem): slot count becomes 2 (cache + vector).
-cdef void add_to_swap_cache(machine_t *m, uint32_t pfn, uint32_t entry) noexcept nogil    # no count change; takes one reference
-cdef void delete_from_swap_cache(machine_t *m, uint32_t pfn) noexcept nogil  # locked; drops slot use and the cache's reference
+# no count change; takes one reference
+cdef void add_to_swap_cache(machine_t *m, uint32_t pfn, uint32_t entry) noexcept nogil
+# locked; drops slot use and the cache's reference
+cdef void delete_from_swap_cache(machine_t *m, uint32_t pfn) noexcept nogil
 # Exclusive tests: locked page; counts as the kernel's (refs + mapcount).
-cdef int exclusive_swap_page(machine_t *m, uint32_t pfn) noexcept nogil      # swap count 1 and page_count - buffers == 2
+# swap count 1 and page_count - buffers == 2
+cdef int exclusive_swap_page(machine_t *m, uint32_t pfn) noexcept nogil
 cdef int can_share_swap_page(machine_t *m, uint32_t pfn) noexcept nogil
 cdef int remove_exclusive_swap_page(machine_t *m, uint32_t pfn) noexcept nogil
 cdef void free_swap_and_cache(machine_t *m, uint32_t entry) noexcept nogil
-cdef void free_page_and_swap_cache(machine_t *m, uint32_t pfn) noexcept nogil # remove_exclusive if possible, then put_page
-# The page of an entry, in the swap cache, uptodate, one reference taken; reads it if it is not there. 0: slot free or no memory.
+# remove_exclusive if possible, then put_page
+cdef void free_page_and_swap_cache(machine_t *m, uint32_t pfn) noexcept nogil
+# The page of an entry, in the swap cache, uptodate, one reference taken; reads it if it is not there. 0: slot free or
+# no memory.
 cdef uint32_t read_swap_cache_async(machine_t *m, uint32_t entry) noexcept nogil
 cdef void swapin_readahead(machine_t *m, uint32_t entry) noexcept nogil
 # Write a locked swap-cache page whose PG_DIRTY the caller cleared: PG_WRITEBACK, unlocked. 0.

@@ -1,11 +1,12 @@
 """Swap slots and the swap cache. mm/swapfile.c, mm/swap_state.c, mm/page_io.c of 2.6.5; fact sheet linux-2004 8.1, 8.2.
 
-The kernel looks for free slots by scanning the byte map from lowest_bit, 256 allocations apart: on a fragmented area of millions of slots
-that is most of the time of a swap storm. The same slots are found here over two bitmaps (free slots; words that are wholly free): a run
-of 256 free slots always contains three whole words. SWAP_SLOTS_SCANNED counts what the kernel's scan would have looked at.
+The kernel looks for free slots by scanning the byte map from lowest_bit, 256 allocations apart: on a fragmented area of
+millions of slots that is most of the time of a swap storm. The same slots are found here over two bitmaps (free slots;
+words that are wholly free): a run of 256 free slots always contains three whole words. SWAP_SLOTS_SCANNED counts what
+the kernel's scan would have looked at.
 
-The swap cache is an array by slot. Of the radix tree that the kernel keeps, the lowest level (64 slots a node, all but 1.6 % of
-the nodes) is accounted in the slab ledger.
+The swap cache is an array by slot. Of the radix tree that the kernel keeps, the lowest level (64 slots a node, all but
+1.6 % of the nodes) is accounted in the slab ledger.
 """
 from libc.errno cimport EINVAL, ENOMEM, EPERM
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
@@ -13,17 +14,18 @@ from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 from vmcore._fast.bugs cimport BUG_SWAP_CACHE_DELETE, BUG_SWAP_FREE, bug
 from vmcore._fast.clock cimport device_read, device_write
 from vmcore._fast.counters cimport (
-    PGPGIN, PGPGOUT, PSWPIN, PSWPOUT, SWAP_CACHE_ADD, SWAP_CACHE_DEL, SWAP_CACHE_FIND, SWAP_CACHE_FIND_SUCCESS, SWAP_CLUSTER_SEARCHES,
-    SWAP_READAHEAD, SWAP_SLOTS_ALLOCATED, SWAP_SLOTS_SCANNED, count, count_n,
+    PGPGIN, PGPGOUT, PSWPIN, PSWPOUT, SWAP_CACHE_ADD, SWAP_CACHE_DEL, SWAP_CACHE_FIND, SWAP_CACHE_FIND_SUCCESS,
+    SWAP_CLUSTER_SEARCHES, SWAP_READAHEAD, SWAP_SLOTS_ALLOCATED, SWAP_SLOTS_SCANNED, count, count_n,
 )
 from vmcore._fast.frame cimport GFP_ATOMIC, GFP_HIGHUSER, alloc_pages, page_count
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, put_page, rotate_reclaimable_page
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.pool cimport pool_alloc, pool_free, pool_reserve
 from vmcore._fast.records cimport (
-    CACHE_RADIX, DEV_SWAP, MAX_SWAPFILES, PG_DIRTY, PG_LOCKED, PG_PRIVATE, PG_RECLAIM, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK, POOL_RADIX,
-    POOL_SLOT_TOKEN, POOL_SWAP_CACHE, POOL_SWAP_FREE, POOL_SWAP_MAP, POOL_SWAP_NODE, POOL_SWAP_SUMMARY, SWAP_MAP_BAD, SWAP_MAP_MAX,
-    SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED, SWP_WRITEOK, frame_t, machine_t, swap_area_t, swap_node_t,
+    CACHE_RADIX, DEV_SWAP, MAX_SWAPFILES, PG_DIRTY, PG_LOCKED, PG_PRIVATE, PG_RECLAIM, PG_SWAPCACHE, PG_UPTODATE,
+    PG_WRITEBACK, POOL_RADIX, POOL_SLOT_TOKEN, POOL_SWAP_CACHE, POOL_SWAP_FREE, POOL_SWAP_MAP, POOL_SWAP_NODE,
+    POOL_SWAP_SUMMARY, SWAP_MAP_BAD, SWAP_MAP_MAX, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED, SWP_WRITEOK, frame_t,
+    machine_t, swap_area_t, swap_node_t,
 )
 from vmcore._fast.slab cimport LEDGER_PAGE_CACHE, cache_alloc, cache_free, ledger_note
 
@@ -74,8 +76,8 @@ cdef uint64_t next_bit(const uint64_t *bits, uint64_t at, uint64_t end, uint64_t
 
 
 cdef inline void cluster_may_begin(machine_t *m, swap_area_t *a, uint64_t slot) noexcept nogil:
-    """A slot became free. Only beside a wholly free word can that complete a run of 256: then the next search must look here again.
-    A run that was too short so far spans at most five words."""
+    """A slot became free. Only beside a wholly free word can that complete a run of 256: then the next search must look
+    here again. A run that was too short so far spans at most five words."""
     cdef uint64_t w = slot >> 6
     cdef uint64_t k
     cdef uint64_t low = w - 6 if w > 6 else 0
@@ -90,8 +92,8 @@ cdef inline void cluster_may_begin(machine_t *m, swap_area_t *a, uint64_t slot) 
 cdef uint64_t find_cluster(machine_t *m, swap_area_t *a, uint64_t lo, uint64_t hi) noexcept nogil:
     """Start of the first 256 free slots in [lo, hi], as a linear search finds it; hi + 1 if there are none.
 
-    256 slots hold three whole words, so only places where three summary bits stand in a row are looked at, and only from
-    a.cluster_from on: what lies before was found too short, and nothing next to it was freed since."""
+    256 slots hold three whole words, so only places where three summary bits stand in a row are looked at, and only
+    from a.cluster_from on: what lies before was found too short, and nothing next to it was freed since."""
     cdef uint64_t *bits = m.swap_free_bits
     cdef uint64_t *full = m.swap_summary
     cdef uint64_t end = hi + 1

@@ -32,9 +32,11 @@ from vmcore._fast.mmap cimport vm_enough_memory, vm_unacct_memory
 from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_swp, swp_pte
 from vmcore._fast.pool cimport pool_reserve, safe_point
 from vmcore._fast.records cimport (
-    FILE_SHMEM, MAX_SWAPFILES, PAGE_MASK_LOW, PAGE_SHIFT, PF_SWAPOFF, PF_SWAPOFF_FAILED, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK,
-    POOL_FILE, POOL_SCRATCH, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SHIFT, SWAP_MAP_BAD, SWAP_MAP_MAX, SWP_OFFSET_MASK,
-    SWP_TYPE_SHIFT, SWP_USED, SWP_WRITEOK, TASK_DYING, file_t, frame_t, machine_t, swap_area_t)
+    FILE_SHMEM, MAX_SWAPFILES, PAGE_MASK_LOW, PAGE_SHIFT, PF_SWAPOFF, PF_SWAPOFF_FAILED, PG_DIRTY, PG_LOCKED,
+    PG_SWAPCACHE, PG_WRITEBACK, POOL_FILE, POOL_SCRATCH, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SHIFT, SWAP_MAP_BAD,
+    SWAP_MAP_MAX, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED, SWP_WRITEOK, TASK_DYING, file_t, frame_t, machine_t,
+    swap_area_t,
+)
 from vmcore._fast.shmem cimport shmem_unuse_at
 from vmcore._fast.swap cimport delete_from_swap_cache, read_swap_cache_async, swap_free, swap_writepage
 from vmcore._fast.vma cimport find_vma_prev, vma_pte_prot

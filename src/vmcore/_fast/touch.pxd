@@ -1,7 +1,8 @@
 # Batches of accesses: the loop that everything else waits for.
 #
-# A rolling window looks TOUCH_WINDOW accesses ahead: it walks the upper tables, remembers the pte index and prefetches the entry. Hits
-# are served inline; a fault is handled in stream order. Safe points every TOUCH_SAFE accesses: host signals, pool headroom.
+# A rolling window looks TOUCH_WINDOW accesses ahead: it walks the upper tables, remembers the pte index and prefetches
+# the entry. Hits are served inline; a fault is handled in stream order. Safe points every TOUCH_SAFE accesses: host
+# signals, pool headroom.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from vmcore._fast.records cimport machine_t
 
@@ -36,9 +37,12 @@ cdef struct run_result:
     uint32_t status         # TOUCH_OK, TOUCH_HOST, TOUCH_BUG
 
 # n accesses; writes: NULL = all as `write`, else one u8 each.
-cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const uint8_t *writes, int write, uint64_t n, touch_result *r) noexcept nogil
+cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const uint8_t *writes, int write, uint64_t n,
+                    touch_result *r) noexcept nogil
 # Every page of [addr, addr + length) once, in order.
-cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int write, touch_result *r) noexcept nogil
+cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int write,
+                    touch_result *r) noexcept nogil
 cdef void run_trace(machine_t *m, const trace_t *t, uint64_t n, run_result *r) noexcept nogil
 # One access that carries a content token: write stores *token, read loads it.
-cdef void touch_token(machine_t *m, uint32_t pid, uint64_t addr, int write, uint64_t *token, touch_result *r) noexcept nogil
+cdef void touch_token(machine_t *m, uint32_t pid, uint64_t addr, int write, uint64_t *token,
+                    touch_result *r) noexcept nogil

@@ -1,8 +1,9 @@
 """Batches of accesses. See touch.pxd.
 
-A hit is what the processor does without the kernel: the pte is present and allows the access; accessed and dirty bits are set. Everything else
-is do_page_fault. The window looks ahead only to prefetch and to remember pte indexes; those are void as soon as a page table is
-freed (m.table_epoch), and an access is always judged by the pte as it is at its turn.
+A hit is what the processor does without the kernel: the pte is present and allows the access; accessed and dirty bits
+are set. Everything else is do_page_fault. The window looks ahead only to prefetch and to remember pte indexes; those
+are void as soon as a page table is freed (m.table_epoch), and an access is always judged by the pte as it is at its
+turn.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -16,8 +17,8 @@ from vmcore._fast.pagetable cimport leaf_cached, leaf_lookup
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
-    KILLED_BUS, KILLED_NOT, KILLED_SEGV, POOL_FRAME, POOL_PTE, POOL_PTE_CHAIN, POOL_TASK, PTE_A, PTE_D, PTE_KIND, PTE_P, PTE_PROTNONE,
-    PTE_RW, PTE_SHIFT, PTE_SWAP, TASK_ALIVE, machine_t, task_t,
+    KILLED_BUS, KILLED_NOT, KILLED_SEGV, POOL_FRAME, POOL_PTE, POOL_PTE_CHAIN, POOL_TASK, PTE_A, PTE_D, PTE_KIND, PTE_P,
+    PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SWAP, TASK_ALIVE, machine_t, task_t,
 )
 from vmcore._fast.swap cimport swp_slot
 
@@ -26,7 +27,8 @@ cdef enum:
     NEED_WRITE = PTE_P | PTE_A | PTE_RW | PTE_D
     HALF = TOUCH_WINDOW // 2
     WMASK = TOUCH_WINDOW - 1
-    MAX_FAULTS = 10000      # faults of one access before it counts as a bug: 2.6.5 needs two, reclaim in between adds some
+    # faults of one access before it counts as a bug: 2.6.5 needs two, reclaim in between adds some
+    MAX_FAULTS = 10000
 
 
 cdef inline uint32_t look_up(machine_t *m, uint32_t mm, uint64_t addr, uint64_t *tag, uint32_t *leaf) noexcept nogil:
@@ -64,9 +66,10 @@ cdef inline int short_of_pools(machine_t *m) noexcept nogil:
     return short_of(m, POOL_PTE, 3072) or short_of(m, POOL_PTE_CHAIN, 8192) or short_of(m, POOL_FRAME, 65536)
 
 
-cdef int access_slow(machine_t *m, uint32_t pid, uint64_t addr, int write, uint32_t *out, touch_result *r) noexcept nogil:
-    """An access that may need the kernel: fault until the pte allows it. *out: the pte that the caller saw, which does not allow
-    the access, or 0; afterwards the pte index. TOUCH_OK, or the status to stop with."""
+cdef int access_slow(machine_t *m, uint32_t pid, uint64_t addr, int write, uint32_t *out,
+                    touch_result *r) noexcept nogil:
+    """An access that may need the kernel: fault until the pte allows it. *out: the pte that the caller saw, which does
+    not allow the access, or 0; afterwards the pte index. TOUCH_OK, or the status to stop with."""
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint32_t leaf
     cdef uint32_t pte
@@ -104,7 +107,8 @@ cdef int access_slow(machine_t *m, uint32_t pid, uint64_t addr, int write, uint3
     return TOUCH_BUG
 
 
-cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const uint8_t *writes, int write, uint64_t n, touch_result *r) noexcept nogil:
+cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const uint8_t *writes, int write, uint64_t n,
+                    touch_result *r) noexcept nogil:
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint64_t *ptes = m.ptes
     cdef uint32_t slot[32]
@@ -171,8 +175,8 @@ cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const u
 
 
 cdef uint64_t run_of_hits(uint64_t *p, uint64_t n, uint64_t right, uint64_t need) noexcept nogil:
-    """Accesses to n neighbouring entries, up to the first that does not allow it: how many. Sixteen at once are only read if all
-    their bits are set already, which the compiler does in vectors."""
+    """Accesses to n neighbouring entries, up to the first that does not allow it: how many. Sixteen at once are only
+    read if all their bits are set already, which the compiler does in vectors."""
     cdef uint64_t i = 0
     cdef uint64_t j, all
     while i + 16 <= n:
@@ -191,7 +195,8 @@ cdef uint64_t run_of_hits(uint64_t *p, uint64_t n, uint64_t right, uint64_t need
     return i
 
 
-cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int write, touch_result *r) noexcept nogil:
+cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int write,
+                    touch_result *r) noexcept nogil:
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint64_t at = addr >> PTE_SHIFT                        # page numbers
     cdef uint64_t end = (addr + length + 4095) >> PTE_SHIFT
@@ -335,7 +340,8 @@ cdef inline uint32_t trace_slot(machine_t *m, const trace_t *t, uint32_t tasks) 
     return pte
 
 
-cdef void touch_token(machine_t *m, uint32_t pid, uint64_t addr, int write, uint64_t *token, touch_result *r) noexcept nogil:
+cdef void touch_token(machine_t *m, uint32_t pid, uint64_t addr, int write, uint64_t *token,
+                    touch_result *r) noexcept nogil:
     cdef uint32_t pte
     cdef uint64_t e
     r.code = 0

@@ -17,7 +17,8 @@ from .tasks import TasksScenario
 
 __all__ = [
     "DEFAULT", "ForkTreeScenario", "Interrupted", "Progress", "Refused", "Result", "Scenario",
-    "ScenarioError", "Size", "TasksScenario", "builtin_names", "builtin_text", "from_builtins", "load", "loads", "run", "to_builtins",
+    "ScenarioError", "Size", "TasksScenario", "builtin_names", "builtin_text", "from_builtins", "load", "loads",
+    "run", "to_builtins",
 ]
 
 DEFAULT = "hundred-tasks"

@@ -1,37 +1,43 @@
 """Reclaim of 2.6.5: active and inactive list a zone. mm/vmscan.c; fact sheet linux-2004 7.3, 7.4, 7.5.
 
-The kernel takes pages off a list one by one; so does this code, in the same order, but 32 at a time through stages (frame record,
-reverse map, decision), each of which prefetches for the next: the cost of a page is the number of cache misses that cannot overlap.
+The kernel takes pages off a list one by one; so does this code, in the same order, but 32 at a time through stages
+(frame record, reverse map, decision), each of which prefetches for the next: the cost of a page is the number of cache
+misses that cannot overlap.
 
-Page sets: refill_inactive_zone moves a page from the active to the inactive list if it is unmapped, or if it is time to reclaim mapped memory and no
-pte was young. shrink_list unmaps, writes, frees. A page freed by write-out takes two visits: the first starts the write, its end
-rotates the page to the tail, the second frees it.
+Page sets: refill_inactive_zone moves a page from the active to the inactive list if it is unmapped, or if it is time to
+reclaim mapped memory and no pte was young. shrink_list unmaps, writes, frees. A page freed by write-out takes two
+visits: the first starts the write, its end rotates the page to the tail, the second frees it.
 
-Idle passes. Without swap, or with swap full, this kernel scans its whole active list again and again before its OOM killer acts: with 1,000
-mappers a page that is 10^11 ptes for nothing. A pass over all of the list that found nothing young and moved nothing leaves every list and
-every pte as it was. So as long as nothing else happened since (same reclaim run, no page allocated, freed, moved or unmapped), the
-next pass is known: its counts are added, and it is not walked. Counters and state are those of the walk.
+Idle passes. Without swap, or with swap full, this kernel scans its whole active list again and again before its OOM
+killer acts: with 1,000 mappers a page that is 10^11 ptes for nothing. A pass over all of the list that found nothing
+young and moved nothing leaves every list and every pte as it was. So as long as nothing else happened since (same
+reclaim run, no page allocated, freed, moved or unmapped), the next pass is known: its counts are added, and it is not
+walked. Counters and state are those of the walk.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from vmcore._fast.clock cimport wait_event
 from vmcore._fast.counters cimport (
-    ALLOCSTALL, EXITS, KSWAPD_STEAL, NR_COUNTERS, PAGEOUTRUN, PGACTIVATE, PGALLOC_DMA, PGALLOC_HIGH, PGALLOC_NORMAL, PGDEACTIVATE, PGFREE,
-    PGREFILL_HIGH, PGROTATED, RMAP_PTES_EXAMINED, RMAP_UNMAP_SUCCESS, PGSCAN_DIRECT_HIGH, PGSCAN_KSWAPD_HIGH, PGSTEAL_HIGH,
-    RECLAIM_ACTIVATE_NOSWAP, RECLAIM_ACTIVATE_REFERENCED, RECLAIM_ACTIVATE_UNMAP, RECLAIM_ACTIVATE_WRITEPAGE, RECLAIM_KEEP_AGAIN,
-    RECLAIM_KEEP_COUNT, RECLAIM_KEEP_DIRTY, RECLAIM_KEEP_LOCKED, RECLAIM_KEEP_WRITEBACK, RECLAIM_PRIORITY_MIN, count, count_n, count_zone,
+    ALLOCSTALL, EXITS, KSWAPD_STEAL, NR_COUNTERS, PAGEOUTRUN, PGACTIVATE, PGALLOC_DMA, PGALLOC_HIGH, PGALLOC_NORMAL,
+    PGDEACTIVATE, PGFREE, PGREFILL_HIGH, PGROTATED, RMAP_PTES_EXAMINED, RMAP_UNMAP_SUCCESS, PGSCAN_DIRECT_HIGH,
+    PGSCAN_KSWAPD_HIGH, PGSTEAL_HIGH, RECLAIM_ACTIVATE_NOSWAP, RECLAIM_ACTIVATE_REFERENCED, RECLAIM_ACTIVATE_UNMAP,
+    RECLAIM_ACTIVATE_WRITEPAGE, RECLAIM_KEEP_AGAIN, RECLAIM_KEEP_COUNT, RECLAIM_KEEP_DIRTY, RECLAIM_KEEP_LOCKED,
+    RECLAIM_KEEP_WRITEBACK, RECLAIM_PRIORITY_MIN, count, count_n, count_zone,
 )
 from vmcore._fast.filemap cimport clear_page_dirty, file_writepage, remove_from_page_cache, set_page_dirty
-from vmcore._fast.frame cimport GFP_FS_, GFP_HIGHMEM_, GFP_IO_, GFP_KERNEL, GFP_NORETRY_, page_count, pfn_zone, page_mapped
+from vmcore._fast.frame cimport (
+    GFP_FS_, GFP_HIGHMEM_, GFP_IO_, GFP_KERNEL, GFP_NORETRY_, page_count, pfn_zone, page_mapped,
+)
 from vmcore._fast.locks cimport page_map_lock, page_map_unlock, trylock_page
 from vmcore._fast.lru cimport (
     lru_add_drain, lru_isolate, lru_nr, lru_putback, page_free_now,
 )
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
-    FILE_DEVICE, FILE_SHMEM, LRU_ACTIVE, LRU_INACTIVE, PF_KSWAPD, PF_MEMALLOC, PG_ACTIVE, PG_ANON, PG_DIRTY, PG_LOCKED, PG_PRIVATE, PG_RECLAIM,
-    PG_SWAPCACHE, PG_WRITEBACK, ZONE_HIGHMEM, ZONE_NORMAL, file_t, frame_t, machine_t, reclaim_ops, zone_t,
+    FILE_DEVICE, FILE_SHMEM, LRU_ACTIVE, LRU_INACTIVE, PF_KSWAPD, PF_MEMALLOC, PG_ACTIVE, PG_ANON, PG_DIRTY, PG_LOCKED,
+    PG_PRIVATE, PG_RECLAIM, PG_SWAPCACHE, PG_WRITEBACK, ZONE_HIGHMEM, ZONE_NORMAL, file_t, frame_t, machine_t,
+    reclaim_ops, zone_t,
 )
 from vmcore._fast.rmap.rmap cimport SWAP_FAIL
 from vmcore._fast.shmem cimport shmem_writepage
@@ -50,7 +56,8 @@ cdef struct scan_control:
 
 
 cdef inline int poll_batch(machine_t *m) noexcept nogil:
-    """Between two batches of 32: let the host's signals in. The clock behind it is read every 16th time, or after a long walk."""
+    """Between two batches of 32: let the host's signals in. The clock behind it is read every 16th time, or after a
+    long walk."""
     m.poll_count += 1
     if m.poll_count & 15 and m.counters[RMAP_PTES_EXAMINED] - m.poll_ptes < 65536:
         return 0
@@ -68,15 +75,18 @@ cdef int reclaim_mapped_now(machine_t *m, zone_t *zone) noexcept nogil:
 
 
 cdef uint64_t changes(machine_t *m) noexcept nogil:
-    return (m.counters[PGFREE] + m.counters[PGALLOC_HIGH] + m.counters[PGALLOC_NORMAL] + m.counters[PGALLOC_DMA] + m.counters[PGACTIVATE]
-            + m.counters[PGDEACTIVATE] + m.counters[PGROTATED] + m.counters[RMAP_UNMAP_SUCCESS] + m.counters[EXITS])
+    cdef uint64_t *c = m.counters
+    return (c[PGFREE] + c[PGALLOC_HIGH] + c[PGALLOC_NORMAL] + c[PGALLOC_DMA] + c[PGACTIVATE] + c[PGDEACTIVATE]
+            + c[PGROTATED] + c[RMAP_UNMAP_SUCCESS] + c[EXITS])
 
 
 cdef int idle_pass(machine_t *m, int z) noexcept nogil:
     """The coming pass over the whole active list is known to change nothing: count it and be done."""
     cdef zone_t *zone = &m.zones[z]
     cdef int i
-    if zone.idle_serial != m.scan_serial or zone.idle_serial == 0 or zone.idle_changes != changes(m) or m.trylock_rate != 0:
+    if zone.idle_serial != m.scan_serial or zone.idle_serial == 0 or m.trylock_rate != 0:
+        return 0
+    if zone.idle_changes != changes(m):
         return 0
     if zone.idle_active != lru_nr(m, z, LRU_ACTIVE) or zone.idle_inactive != lru_nr(m, z, LRU_INACTIVE):
         return 0
@@ -145,8 +155,8 @@ cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept 
                     keep = m.rmap.page_referenced(m, pfn) != 0
                     young |= keep
                     page_map_unlock(m, pfn)
-            if not keep and m.total_swap_pages == 0 and not (f.flags & PG_PRIVATE) and (f.mapping == 0 or f.flags & PG_ANON):
-                keep = 1            # anonymous, and no swap at all
+            if not keep and m.total_swap_pages == 0 and not (f.flags & PG_PRIVATE):
+                keep = f.mapping == 0 or (f.flags & PG_ANON) != 0   # anonymous, and no swap at all
             if keep:
                 page[back] = pfn
                 back += 1
@@ -346,7 +356,8 @@ cdef uint64_t shrink_cache(machine_t *m, int z, uint64_t max_scan, scan_control 
 
 
 cdef uint64_t shrink_zone(machine_t *m, int z, scan_control *sc) noexcept nogil:
-    """Keep the active list at two thirds; work is saved up until it is worth a batch. Active scanning ignores the priority."""
+    """Keep the active list at two thirds; work is saved up until it is worth a batch. Active scanning ignores the
+    priority."""
     cdef zone_t *zone = &m.zones[z]
     cdef uint64_t active = lru_nr(m, z, LRU_ACTIVE)
     cdef uint64_t inactive = lru_nr(m, z, LRU_INACTIVE)

@@ -239,8 +239,8 @@ cdef int walk_start(machine_t *m, uint32_t pfn, walk_t *w) noexcept nogil:
 
 
 cdef inline uint32_t only_pte(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t index) noexcept nogil:
-    """The pte of a page whose anon_vma has this vma alone. prefetch() noted where it is; a note that maps the page is right,
-    because no other pte can."""
+    """The pte of a page whose anon_vma has this vma alone. prefetch() noted where it is; a note that maps the page is
+    right, because no other pte can."""
     cdef uint32_t pte = m.pte_note[pfn & 63]
     cdef uint64_t e = m.ptes[pte]
     cdef vma_t *v

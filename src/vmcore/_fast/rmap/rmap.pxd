@@ -5,9 +5,9 @@
 #   reserve()             before page_add of a page that may be mapped already: get what it might need (a chain node in
 #                         m.chain_spare) outside locks. 0 or -ENOMEM.
 #   page_add(...)         a pte for the page was (or is about to be) set at `pte`: mapcount + 1; at 0 -> 1
-#                         nr_mapped_pages + 1 and, for anonymous pages of designs with rules.page_anon, PG_ANON, mapping,
-#                         index. The pte's reference on the page is the mapcount itself; the caller gives up its own
-#                         (refs - 1). PTE_SPECIAL pages never come here.
+#                         nr_mapped_pages + 1 and, for anonymous pages of designs with rules.page_anon, PG_ANON,
+#                         mapping, index. The pte's reference on the page is the mapcount itself; the caller gives up
+#                         its own (refs - 1). PTE_SPECIAL pages never come here.
 #   page_remove(...)      the pte is gone: mapcount - 1; at 1 -> 0 nr_mapped_pages - 1, anonymous identity cleared.
 #                         Frees nothing.
 #   page_referenced(pfn)  PG_REFERENCED and the young bits of all ptes found: counted and cleared. Returns the count.
