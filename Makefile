@@ -38,11 +38,12 @@ bench-quick: build $(VENV)/.with-bench  ## the same at a tenth of every size
 	@BENCH_SCALE=0.1 $(BIN)/python -m bench
 
 lint: build $(VENV)/.with-lint  ## ruff, cython-lint
-	@$(BIN)/ruff check src tests setup.py
-	@$(BIN)/cython-lint src/vmcore
+	@$(BIN)/ruff check src tests bench setup.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $$(find src bench -name "*.pyx" -o -name "*.pxd")
 
 stubtest: build $(VENV)/.with-lint  ## the .pyi stubs against the built modules
-	@$(BIN)/python -m mypy.stubtest vmcore
+	@$(BIN)/python -m mypy.stubtest --allowlist stubtest-allow.txt --ignore-unused-allowlist \
+	    $(addprefix vmcore._fast.,engine core host counters bugs)
 
 clean:  ## remove .venv and all that was built
 	@rm -rf $(VENV) build dist src/*.egg-info

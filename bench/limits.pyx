@@ -44,9 +44,9 @@ def chase(const uint32_t[:, ::1] records, uint32_t start, int64_t hops):
     cdef const uint32_t *p = &records[0, 0]
     cdef size_t width = records.shape[1]
     cdef uint32_t at = start
-    cdef int64_t i
+    cdef int64_t _i
     with nogil:
-        for i in range(hops):
+        for _i in range(hops):
             at = p[at * width]
     return at
 
@@ -56,13 +56,13 @@ def chase8(const uint32_t[:, ::1] records, const uint32_t[::1] starts, int64_t h
     cdef const uint32_t *p = &records[0, 0]
     cdef size_t width = records.shape[1]
     cdef uint32_t at[8]
-    cdef int64_t i
+    cdef int64_t _i
     cdef int k
     cdef uint64_t total = 0
     for k in range(8):
         at[k] = starts[k]
     with nogil:
-        for i in range(hops // 8):
+        for _i in range(hops // 8):
             for k in range(8):
                 at[k] = p[at[k] * width]
         for k in range(8):

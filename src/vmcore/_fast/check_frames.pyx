@@ -16,7 +16,7 @@ from vmcore._fast.check_base cimport (
 from vmcore._fast.frame cimport pfn_zone
 from vmcore._fast.records cimport (
     DUE_RING, EV_WRITE_END, FILE_REGULAR, LRU_ACTIVE, LRU_SLOTS, LRU_SLOT_BITS, LRU_TOMB, MAX_ORDER, NR_LRU,
-    PAGEVEC_SIZE, PCP_RING, PG_ACTIVE, PG_ANON, PG_BUDDY, PG_DIRTY, PG_HIGHMEM, PG_LOCKED, PG_LRU, PG_ORDER_SHIFT,
+    PAGEVEC_SIZE, PCP_RING, PG_ACTIVE, PG_ANON, PG_BUDDY, PG_DIRTY, PG_LOCKED, PG_LRU, PG_ORDER_SHIFT,
     PG_PCP, PG_RESERVED, PG_SLAB, PG_SWAPCACHE, PG_TABLE, PG_WRITEBACK, POOL_EVENT, POOL_LRU_CHUNK, POOL_TABLE,
     POOL_TASK, event_t, frame_t, lru_chunk_t, lru_list_t, machine_t, pagevec_t, pcp_t, zone_t)
 

@@ -12,7 +12,7 @@ from vmcore._fast.check_base cimport (
     CHECK_PTE_RMAP_FILE, CHECK_PTE_SPECIAL, CHECK_PTE_SWAP, CHECK_TABLE_COUNT, CHECK_TABLE_ENTRY, CHECK_TABLE_INDEX,
     CHECK_TABLE_META, check_t, fail, in_pool, mix, prefetch_read, used_pfn)
 from vmcore._fast.check_maps cimport mm_is_live
-from vmcore._fast.pagetable cimport pte_is_file, pte_is_swap, pte_pfn, pte_present, pte_swp
+from vmcore._fast.pagetable cimport pte_is_file, pte_is_swap, pte_pfn, pte_present
 from vmcore._fast.records cimport (
     MAX_SWAPFILES, PG_ANON, PG_BUDDY, PG_PCP, PG_RESERVED, PG_SLAB, PG_SWAPCACHE, PG_TABLE, POOL_MM, POOL_TABLE,
     PTE_ANON, PTE_LOW, PTE_P, PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED,

@@ -9,7 +9,7 @@ import numpy as np
 
 from vmcore._fast import arguments, records
 from vmcore._fast.check import CHECK_NAMES
-from vmcore._fast.core import LAYOUT, host_bytes        # noqa: F401
+from vmcore._fast.core import LAYOUT, host_bytes        # noqa: F401  # no-cython-lint
 from vmcore._fast.counters import COUNTER_NAMES
 from vmcore.errors import BusError, KernelBug, SegmentationFault
 

@@ -26,8 +26,8 @@ from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, mark_page_acc
 from vmcore._fast.pagetable cimport leaf_cached, pte_alloc, pte_is_swap, pte_pfn, pte_present, pte_swp
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
-    KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_P, PTE_RW, PTE_SHIFT,
-    PTE_SPECIAL, PTE_USER, RLIM_AS, RLIM_STACK, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_LOCKED,
+    KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_RW, PTE_SHIFT,
+    PTE_SPECIAL, RLIM_AS, RLIM_STACK, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_LOCKED,
     VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, vma_t,
 )
 from vmcore._fast.shmem cimport vma_nopage
@@ -339,7 +339,7 @@ cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t
     cdef uint32_t vma, pte
     cdef uint64_t e
     cdef uint64_t n = 0
-    cdef int r, write, tries
+    cdef int r, write, _tries
     while start < end:
         vma = find_vma(m, mm, start)
         if vma == 0 or start < m.vmas[vma].start:
@@ -347,7 +347,7 @@ cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t
         write = (m.vmas[vma].flags & VM_WRITE) != 0
         if not write and not (m.vmas[vma].flags & (VM_READ | VM_EXEC)):
             return -EFAULT
-        for tries in range(4):      # 2.6.5 needs a second fault after some swap-ins
+        for _tries in range(4):     # 2.6.5 needs a second fault after some swap-ins
             pte = pte_alloc(m, mm, start)
             if pte == 0:
                 r = FAULT_OOM

@@ -5,7 +5,7 @@ the lowest order that fits, the lower half is returned), then its never-used fra
 record.
 """
 from libc.errno cimport ENOMEM
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.bugs cimport BUG_DOUBLE_FREE, BUG_FREE_ANON, BUG_FREE_MAPPED, bug
 from vmcore._fast.clock cimport wait_event
@@ -228,12 +228,12 @@ cdef void free_buddy(machine_t *m, int z, uint32_t pfn, uint32_t order) noexcept
 cdef uint32_t buffered_rmqueue(machine_t *m, int z, uint32_t order, int cold) noexcept nogil:
     cdef zone_t *zone = &m.zones[z]
     cdef pcp_t *pcp
-    cdef uint32_t i, pfn, ahead
+    cdef uint32_t _i, pfn, ahead
     if order != 0:
         return rmqueue_buddy(m, zone, order)
     pcp = &zone.pcp[1 if cold else 0]
     if pcp.count <= pcp.low:
-        for i in range(pcp.batch):
+        for _i in range(pcp.batch):
             pfn = rmqueue_buddy(m, zone, 0)
             if pfn == 0:
                 break

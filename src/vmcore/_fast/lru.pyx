@@ -16,7 +16,7 @@ from vmcore._fast.frame cimport free_hot_cold_page, page_mapped, pfn_zone
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
-    LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, NR_LRU, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR,
+    LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR,
     PG_LOCKED, PG_LRU, PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_LRU_CHUNK, frame_t, lru_chunk_t, lru_list_t,
     machine_t, pagevec_t,
 )
@@ -351,5 +351,3 @@ cdef void put_page(machine_t *m, uint32_t pfn) noexcept nogil:
     f.refs -= 1
     if f.refs == 0 and not page_mapped(m, pfn, f):
         page_free_now(m, pfn, 0)
-
-

@@ -10,7 +10,7 @@ from libc.stdio cimport FILE, fclose, fgets, fopen, sscanf
 from libc.string cimport strncmp
 
 from vmcore._fast.records cimport (
-    HOST_NOMEM, NR_POOLS, POOL_ANON_VMA, POOL_EVENT, POOL_FRAME, POOL_LRU_CHUNK, POOL_MM, POOL_PTE, POOL_PTE_CHAIN,
+    HOST_NOMEM, POOL_ANON_VMA, POOL_EVENT, POOL_FRAME, POOL_LRU_CHUNK, POOL_MM, POOL_PTE, POOL_PTE_CHAIN,
     POOL_RADIX, POOL_TABLE, POOL_VMA, machine_t, pool_t,
 )
 

@@ -14,7 +14,7 @@ from vmcore._fast.counters cimport SLAB_PAGES_ALLOCATED, SLAB_PAGES_FREED, count
 from vmcore._fast.frame cimport GFP_HIGHMEM_, alloc_pages, free_pages_ok
 from vmcore._fast.records cimport (
     CACHE_ANON_VMA, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD, CACHE_PTE_CHAIN, CACHE_RADIX,
-    CACHE_TASK, CACHE_VMA, NR_CACHES, PG_SLAB, POOL_ANON_VMA, POOL_FILE, POOL_MM, POOL_PTE_CHAIN, POOL_RADIX, POOL_SLAB,
+    CACHE_TASK, CACHE_VMA, PG_SLAB, POOL_ANON_VMA, POOL_FILE, POOL_MM, POOL_PTE_CHAIN, POOL_RADIX, POOL_SLAB,
     POOL_VMA, cache_t, machine_t, slab_t,
 )
 

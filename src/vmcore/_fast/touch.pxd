@@ -23,7 +23,7 @@ cdef struct touch_result:
     uint64_t index          # accesses completed
     uint64_t addr
 
-cdef packed struct trace_t: # vmcore.TRACE_DTYPE
+cdef packed struct trace_t:  # vmcore.TRACE_DTYPE
     uint64_t addr
     uint32_t task
     uint8_t op              # 0 read, 1 write

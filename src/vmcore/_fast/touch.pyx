@@ -5,21 +5,20 @@ are set. Everything else is do_page_fault. The window looks ahead only to prefet
 are void as soon as a page table is freed (m.table_epoch), and an access is always judged by the pte as it is at its
 turn.
 """
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from vmcore._fast.bugs cimport BUG_FAULT_LOOP, bug
 from vmcore._fast.counters cimport TOUCH_HITS, TOUCHES, count_n
 from vmcore._fast.fault cimport (
-    FAULT_OOM, FAULT_SEGV_ACCERR, FAULT_SEGV_MAPERR, FAULT_SIGBUS, do_page_fault,
+    FAULT_SEGV_ACCERR, FAULT_SEGV_MAPERR, FAULT_SIGBUS, do_page_fault,
 )
 from vmcore._fast.fork cimport do_exit
 from vmcore._fast.pagetable cimport leaf_cached, leaf_lookup
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
-    KILLED_BUS, KILLED_NOT, KILLED_SEGV, POOL_FRAME, POOL_PTE, POOL_PTE_CHAIN, POOL_TASK, PTE_A, PTE_D, PTE_KIND, PTE_P,
-    PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SWAP, TASK_ALIVE, machine_t, task_t,
-)
+    KILLED_BUS, KILLED_SEGV, POOL_FRAME, POOL_PTE, POOL_PTE_CHAIN, POOL_TASK, PTE_A, PTE_D, PTE_KIND, PTE_P,
+    PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SWAP, TASK_ALIVE, machine_t, )
 from vmcore._fast.swap cimport swp_slot
 
 cdef enum:

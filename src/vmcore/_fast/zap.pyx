@@ -15,7 +15,7 @@ from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
 from vmcore._fast.filemap cimport set_page_dirty
 from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_swp
-from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
+from vmcore._fast.prefetch cimport prefetch_write
 
 cdef enum:
     ZAP_AHEAD = 20

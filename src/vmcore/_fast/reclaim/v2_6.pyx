@@ -25,9 +25,9 @@ from vmcore._fast.counters cimport (
     RECLAIM_ACTIVATE_WRITEPAGE, RECLAIM_KEEP_AGAIN, RECLAIM_KEEP_COUNT, RECLAIM_KEEP_DIRTY, RECLAIM_KEEP_LOCKED,
     RECLAIM_KEEP_WRITEBACK, RECLAIM_PRIORITY_MIN, count, count_n, count_zone,
 )
-from vmcore._fast.filemap cimport clear_page_dirty, file_writepage, remove_from_page_cache, set_page_dirty
+from vmcore._fast.filemap cimport clear_page_dirty, file_writepage, remove_from_page_cache
 from vmcore._fast.frame cimport (
-    GFP_FS_, GFP_HIGHMEM_, GFP_IO_, GFP_KERNEL, GFP_NORETRY_, page_count, pfn_zone, page_mapped,
+    GFP_FS_, GFP_HIGHMEM_, GFP_IO_, GFP_KERNEL, GFP_NORETRY_, page_count, page_mapped,
 )
 from vmcore._fast.locks cimport page_map_lock, page_map_unlock, trylock_page
 from vmcore._fast.lru cimport (
@@ -36,7 +36,7 @@ from vmcore._fast.lru cimport (
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_SHMEM, LRU_ACTIVE, LRU_INACTIVE, PF_KSWAPD, PF_MEMALLOC, PG_ACTIVE, PG_ANON, PG_DIRTY, PG_LOCKED,
-    PG_PRIVATE, PG_RECLAIM, PG_SWAPCACHE, PG_WRITEBACK, ZONE_HIGHMEM, ZONE_NORMAL, file_t, frame_t, machine_t,
+    PG_PRIVATE, PG_RECLAIM, PG_SWAPCACHE, PG_WRITEBACK, ZONE_HIGHMEM, ZONE_NORMAL, frame_t, machine_t,
     reclaim_ops, zone_t,
 )
 from vmcore._fast.rmap.rmap cimport SWAP_FAIL

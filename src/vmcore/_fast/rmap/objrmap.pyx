@@ -8,7 +8,7 @@ changes no count: when a walk stops early, the index's count is set back to what
 from libc.stdint cimport uint32_t, uint64_t, int32_t
 
 from vmcore._fast.records cimport (
-    machine_t, vma_t, frame_t, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_SPECIAL, PTE_SHIFT, PTE_A, VM_LOCKED, VM_RESERVED,
+    machine_t, vma_t, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_SPECIAL, PTE_SHIFT, PTE_A, VM_LOCKED, VM_RESERVED,
     PAGE_SHIFT)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport spin_trylock_ptl, spin_unlock_ptl, down_trylock_i_shared, up_i_shared
