@@ -18,7 +18,7 @@ BUILD_TOOLS := 'setuptools>=77' 'Cython>=3.1' 'numpy>=2' msgspec
 
 export VMCORE_DEBUG
 
-.PHONY: demo test build bench bench-quick lint stubtest clean help
+.PHONY: demo test build fuzz bench bench-quick lint stubtest clean help
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
@@ -30,6 +30,9 @@ test: build $(VENV)/.with-test  ## the whole test suite
 	@$(BIN)/python -m pytest $(TESTS)
 
 build: $(VENV)/$(BUILT)  ## .venv with vmcore in it, built in place
+
+fuzz: build $(VENV)/.with-test  ## the property tests for hours: random machines against the model
+	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/properties
 
 bench: build $(VENV)/.with-bench  ## benchmarks: ratios within one run, exact counters beside them
 	@$(BIN)/python -m bench
@@ -51,7 +54,7 @@ clean:  ## remove .venv and all that was built
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 $(VENV)/.python:
 	@command -v $(PYTHON) >/dev/null || { echo "vmcore needs Python 3.11 or newer, and there is no '$(PYTHON)' here;" \

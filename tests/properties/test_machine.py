@@ -74,3 +74,23 @@ def test_highmem(kernel: str, arch: str, highpte: bool) -> None:
     c.touch_range(at[a], size // 4, write=True)
     m.check(walk=2000)
     assert c.read(at[a]) == a.pid
+
+
+@pytest.mark.parametrize("kernel", tuple(vmcore.KERNELS))
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_private_copy_keeps_what_the_file_held(kernel: str, read_first: bool) -> None:
+    """A write that changes nothing takes the page out of the file's life: later writes to the file are not seen."""
+    m = vmcore.Machine(ram="8M", swap="8M", kernel=kernel)
+    file = m.open("lib", size=32 * 4096)
+    t = m.spawn("a")
+    shared = t.mmap(None, 32 * 4096, 3, vmcore.MAP_SHARED, file)
+    private = t.mmap(None, 32 * 4096, 3, vmcore.MAP_PRIVATE, file)
+    for i in range(32):
+        t.write(shared + i * 4096, 100 + i)
+    if read_first:
+        t.touch_range(private, 16 * 4096, write=False)
+    t.touch_range(private, 16 * 4096, write=True)
+    for i in range(32):
+        t.write(shared + i * 4096, 200 + i)
+    assert [t.read(private + i * 4096) for i in range(32)] == [100 + i for i in range(16)] + [200 + i for i in range(16, 32)]
+    m.check(walk=32)

@@ -9,15 +9,16 @@ slot holds a frame or LRU_TOMB; `alive` counts the frames. No chunk with alive 0
 nr + 4 * LRU_SLOTS after every removal.
 """
 from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 
 from vmcore._fast.bugs cimport BUG_LRU_FLAG, bug
 from vmcore._fast.counters cimport PGACTIVATE, PGROTATED, count
 from vmcore._fast.frame cimport free_hot_cold_page, page_mapped, pfn_zone
-from vmcore._fast.pool cimport pool_alloc, pool_free
+from vmcore._fast.pool cimport pool_alloc, pool_destroy, pool_free, pool_init
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR,
-    PG_LOCKED, PG_LRU, PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_LRU_CHUNK, frame_t, lru_chunk_t, lru_list_t,
+    PG_LOCKED, PG_LRU, PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_FRAME, POOL_LRU_CHUNK, POOL_MAPCOUNT, frame_t, lru_chunk_t, lru_list_t,
     machine_t, pagevec_t,
 )
 
@@ -351,3 +352,68 @@ cdef void put_page(machine_t *m, uint32_t pfn) noexcept nogil:
     f.refs -= 1
     if f.refs == 0 and not page_mapped(m, pfn, f):
         page_free_now(m, pfn, 0)
+
+
+# ---------------------------------------------------------------- test shim
+
+cdef class _py_Lru:
+    """One list of a machine that has frames and lists and nothing else. For tests/unit/test_lru.py."""
+
+    cdef machine_t *m
+
+    def __cinit__(self, uint32_t frames):
+        self.m = <machine_t *>calloc(1, sizeof(machine_t))
+        if self.m == NULL:
+            raise MemoryError
+        if (pool_init(&self.m.pools[<int>POOL_FRAME], sizeof(frame_t), frames + 1, 0) < 0
+                or pool_init(&self.m.pools[<int>POOL_MAPCOUNT], 4, frames + 1, 0) < 0
+                or pool_init(&self.m.pools[<int>POOL_LRU_CHUNK], sizeof(lru_chunk_t), frames // 400 + 64, 0) < 0):
+            raise MemoryError
+        self.m.pools[<int>POOL_LRU_CHUNK].limit = self.m.pools[<int>POOL_LRU_CHUNK].max
+        self.m.frames = <frame_t *>self.m.pools[<int>POOL_FRAME].base
+        self.m.mapcount = <uint32_t *>self.m.pools[<int>POOL_MAPCOUNT].base
+        self.m.lru_chunks = <lru_chunk_t *>self.m.pools[<int>POOL_LRU_CHUNK].base
+        self.m.nr_zones = 2
+        self.m.zones[1].start_pfn = frames + 1
+        for pfn in range(1, frames + 1):
+            self.m.frames[<uint32_t>pfn].refs = 1
+
+    def __dealloc__(self):
+        if self.m != NULL:
+            for pool in (POOL_FRAME, POOL_MAPCOUNT, POOL_LRU_CHUNK):
+                pool_destroy(&self.m.pools[<int>pool])
+            free(self.m)
+
+    def add_head(self, uint32_t pfn):
+        lru_add_head(self.m, pfn, LRU_INACTIVE)
+
+    def add_tail(self, uint32_t pfn):
+        lru_add_tail(self.m, pfn, LRU_INACTIVE)
+
+    def delete(self, uint32_t pfn):
+        lru_del(self.m, pfn)
+
+    def isolate(self, uint32_t n):
+        """Up to 32 frames from the tail."""
+        cdef uint32_t out[32]
+        return [out[i] for i in range(lru_isolate(self.m, 0, LRU_INACTIVE, min(n, 32), out))]
+
+    def putback(self, frames):
+        cdef uint32_t pfn[32]
+        for i, f in enumerate(frames):
+            pfn[i] = f
+        lru_putback(self.m, 0, LRU_INACTIVE, pfn, len(frames))
+
+    def order(self):
+        """Every frame of the list, tail first."""
+        cdef uint32_t n = <uint32_t>lru_nr(self.m, 0, LRU_INACTIVE)
+        cdef uint32_t *out = <uint32_t *>calloc(n + 1, 4)
+        try:
+            return [out[i] for i in range(lru_peek(self.m, 0, LRU_INACTIVE, n + 1, out))]
+        finally:
+            free(out)
+
+    def state(self):
+        """nr, chunks on the list, chunks in use in the pool, first broken invariant."""
+        return (self.m.lruvecs[0].lists[0].nr, self.m.lruvecs[0].lists[0].chunks,
+                self.m.pools[<int>POOL_LRU_CHUNK].live, self.m.bug)

@@ -37,6 +37,8 @@ cdef inline void pool_free(machine_t *m, int id, uint32_t i) noexcept nogil:
 
 # Reserve address space for `max` records of `stride` bytes. -ENOMEM if the host refuses the reservation.
 cdef int pool_init(pool_t *p, uint64_t stride, uint64_t max, uint32_t flags) noexcept nogil
+# Give the reservation back (tests; a machine's pools belong to Region objects, which views keep alive).
+cdef void pool_destroy(pool_t *p) noexcept nogil
 # Make sure that `n` more records can be taken; -ENOMEM (and m.host_error |= HOST_NOMEM) if the host has no more.
 cdef int pool_reserve(machine_t *m, int id, uint64_t n) noexcept nogil
 # Headroom in every pool for one stretch between safe points; called by every boundary entry and safe point.

@@ -58,6 +58,12 @@ cdef int pool_init(pool_t *p, uint64_t stride, uint64_t max, uint32_t flags) noe
     return 0
 
 
+cdef void pool_destroy(pool_t *p) noexcept nogil:
+    if p.base != NULL:
+        munmap(p.base, p.bytes)
+        p.base = NULL
+
+
 cdef uint64_t read_number(const char *path, const char *prefix) noexcept nogil:
     """The number after `prefix` at the start of a line of a file (prefix "" = first line); ~0 if there is none."""
     cdef char line[256]
