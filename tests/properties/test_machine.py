@@ -92,5 +92,6 @@ def test_a_private_copy_keeps_what_the_file_held(kernel: str, read_first: bool) 
     t.touch_range(private, 16 * 4096, write=True)
     for i in range(32):
         t.write(shared + i * 4096, 200 + i)
-    assert [t.read(private + i * 4096) for i in range(32)] == [100 + i for i in range(16)] + [200 + i for i in range(16, 32)]
+    seen = [t.read(private + i * 4096) for i in range(32)]
+    assert seen == [100 + i for i in range(16)] + [200 + i for i in range(16, 32)]
     m.check(walk=32)

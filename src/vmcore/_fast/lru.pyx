@@ -18,8 +18,8 @@ from vmcore._fast.pool cimport pool_alloc, pool_destroy, pool_free, pool_init
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR,
-    PG_LOCKED, PG_LRU, PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_FRAME, POOL_LRU_CHUNK, POOL_MAPCOUNT, frame_t, lru_chunk_t, lru_list_t,
-    machine_t, pagevec_t,
+    PG_LOCKED, PG_LRU, PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_FRAME, POOL_LRU_CHUNK, POOL_MAPCOUNT, frame_t,
+    lru_chunk_t, lru_list_t, machine_t, pagevec_t,
 )
 
 cdef enum:
