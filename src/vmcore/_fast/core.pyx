@@ -17,6 +17,7 @@ from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from cpython.exc cimport PyErr_CheckSignals
 from libc.string cimport memcpy, memset
 
 from vmcore._fast.clock cimport clock_init
@@ -65,6 +66,9 @@ for _name, _size in SIZES.items():
         raise ImportError(f"records.{_name} has {getattr(records, _name).itemsize} bytes, the struct {_size}")
 if len(records.POOL_NAMES) != NR_POOLS or len(LEDGER_NAMES) != NR_LEDGER or len(CACHE_NAMES) != NR_CACHES:
     raise ImportError("POOL_NAMES, LEDGER_NAMES or CACHE_NAMES do not match records.pxd and slab.pxd")
+
+cdef enum:
+    COPY_STEP = 16 << 20    # bytes that clone() copies between two looks at the host's signals
 
 # what a saved record must agree with before it is read
 LAYOUT = dict(SIZES, machine_t=sizeof(machine_t), pools=NR_POOLS, counters=NR_COUNTERS)
@@ -509,17 +513,24 @@ cdef class Core:
         cdef Core other
         cdef segment_t s[MAX_SEGMENTS]
         cdef int i, n
+        cdef uint64_t at, end, step
         cdef pool_t *a
         cdef pool_t *b
         self.claim()
         try:
             other = type(self).restore(self.designs, self.record())
             n = used_segments(self.m, s)
-            with nogil:
-                for i in range(n):
-                    a = &self.m.pools[s[i].pool]
-                    b = &other.m.pools[s[i].pool]
-                    memcpy(b.base + s[i].first * a.stride, a.base + s[i].first * a.stride, s[i].count * a.stride)
+            for i in range(n):
+                a = &self.m.pools[s[i].pool]
+                b = &other.m.pools[s[i].pool]
+                at = s[i].first * a.stride
+                end = at + s[i].count * a.stride
+                while at < end:
+                    step = end - at if end - at < COPY_STEP else COPY_STEP
+                    with nogil:
+                        memcpy(b.base + at, a.base + at, step)
+                    at += step
+                    PyErr_CheckSignals()
         finally:
             self.release()
         other.sealed()

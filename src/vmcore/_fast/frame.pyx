@@ -225,16 +225,30 @@ cdef void free_buddy(machine_t *m, int z, uint32_t pfn, uint32_t order) noexcept
 
 # ---------------------------------------------------------------- per-CPU lists
 
+cdef uint32_t whole_batch(machine_t *m, zone_t *zone, uint32_t n) noexcept nogil:
+    """The first of n frames side by side, taken as one block, or 0. Only where n single pages, taken one after the
+    other, would be the same frames and leave the same lists: n a power of two, no smaller block free."""
+    cdef uint32_t order = 0
+    if n & (n - 1) != 0:
+        return 0
+    while <uint32_t>1 << order < n:
+        if zone.area[order].head != 0:
+            return 0
+        order += 1
+    return rmqueue_buddy(m, zone, order) if zone.area[order].head != 0 or zone.bump < zone.end_pfn else 0
+
+
 cdef uint32_t buffered_rmqueue(machine_t *m, int z, uint32_t order, int cold) noexcept nogil:
     cdef zone_t *zone = &m.zones[z]
     cdef pcp_t *pcp
-    cdef uint32_t _i, pfn, ahead
+    cdef uint32_t i, pfn, first, ahead
     if order != 0:
         return rmqueue_buddy(m, zone, order)
     pcp = &zone.pcp[1 if cold else 0]
     if pcp.count <= pcp.low:
-        for _i in range(pcp.batch):
-            pfn = rmqueue_buddy(m, zone, 0)
+        first = whole_batch(m, zone, pcp.batch)
+        for i in range(pcp.batch):
+            pfn = first + i if first != 0 else rmqueue_buddy(m, zone, 0)
             if pfn == 0:
                 break
             m.frames[pfn].flags = PG_PCP
