@@ -448,3 +448,32 @@ def test_a_handler_may_not_use_the_machine(machine, task):
         signal.signal(signal.SIGALRM, old)
     machine.check()
     task.touch(a)
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+def test_private_write_to_a_device_is_a_copy(kernel, read_first):
+    m = vmcore.Machine(ram="16M", swap="16M", kernel=kernel)
+    d = m.device("fb", size=16384)
+    t, u = m.spawn("a"), m.spawn("b")
+    private = t.mmap(None, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, d)
+    shared = u.mmap(None, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, d)
+    u.write(shared, 5)
+    if read_first:
+        assert t.read(private) == 5
+    t.touch(private, write=True)
+    assert t.read(private) == 5, "the copy holds what the device held"
+    t.write(private, 7)
+    assert (t.read(private), u.read(shared)) == (7, 5)
+    m.check()
+
+
+def test_a_device_never_shows_the_zero_page(kernel):
+    m = vmcore.Machine(ram="16M", swap="16M", kernel=kernel)
+    t = m.spawn("a")
+    pages = 1200
+    dev = t.mmap(None, pages << 12, PROT_READ | PROT_WRITE, MAP_SHARED, m.device("fb", size=pages << 12))
+    zero = t.mmap(None, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS)
+    for page in range(pages):
+        t.write(dev + (page << 12), 9)
+    assert t.read(zero) == 0
+    m.check()

@@ -59,6 +59,9 @@ cdef int check_special_pte(check_t *c, walk_t *w, uint64_t addr, uint64_t pte) n
     """The zero page, read-only, in private anonymous memory; or a device's page in a VM_RESERVED vma."""
     cdef vma_t *v = &c.m.vmas[w.vma]
     if v.flags & VM_RESERVED:
+        # writable only where everyone sees the write: a private writer has a copy
+        if (pte & PTE_RW) != 0 and (v.flags & VM_SHARED) == 0:
+            return fail(c, CHECK_PTE_SPECIAL, w.mm, addr, pte)
         return 0
     if pte_pfn(pte) != c.m.zero_pfn or v.file != 0 or (pte & (PTE_RW | PTE_ANON)) != 0:
         return fail(c, CHECK_PTE_SPECIAL, w.mm, addr, pte)

@@ -99,6 +99,7 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
     cdef vma_t *v = &m.vmas[vma]
     cdef mm_t *p = &m.mms[mm]
     cdef int major = 0
+    cdef int reserved
     cdef uint32_t pfn, copy
     cdef uint32_t seq
     cdef uint64_t bits
@@ -112,17 +113,19 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
             return FAULT_SIGBUS
         if pfn == NOPAGE_OOM:
             return FAULT_OOM
-        if v.flags & VM_RESERVED:       # a device's reserved page: no reference, no rmap, no rss
+        reserved = (v.flags & VM_RESERVED) != 0     # a device's page: no reference, no rmap, no rss
+        if reserved and (not write or v.flags & VM_SHARED):
             bits = vma_pte_prot(v.flags) | PTE_SPECIAL
             m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | bits | ((PTE_D | PTE_RW) if write else 0)
             return FAULT_MINOR
-        if not check_nopage(m, vma, pfn):
+        if not reserved and not check_nopage(m, vma, pfn):
             put_page(m, pfn)
             return FAULT_SIGBUS
         copy = 0
-        if write and not (v.flags & VM_SHARED):     # early copy-on-write: the cache page is never mapped
+        if write and not (v.flags & VM_SHARED):     # early copy-on-write: the page of the file is never mapped
             copy = new_anon_page(m, vma, m.page_token[pfn] if m.tokens_on else 0)
-            put_page(m, pfn)
+            if not reserved:
+                put_page(m, pfn)
             if copy == 0:
                 return FAULT_OOM
         elif m.rmap.reserve(m) != 0:
@@ -160,10 +163,11 @@ cdef int do_wp_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
     cdef uint64_t bits = vma_pte_prot(m.vmas[vma].flags) | PTE_RW | PTE_D
     cdef uint64_t token
     if e & PTE_SPECIAL:
-        copy = new_anon_page(m, vma, 0)
+        token = m.page_token[old] if m.tokens_on else 0
+        copy = new_anon_page(m, vma, token)
         if copy == 0:
             return FAULT_OOM
-        count(m, COW_ZERO)
+        count(m, COW_ZERO if old == m.zero_pfn else COW_COPIES)
         p.anon_written += 1
         lru_cache_add_active(m, copy)
         map_anon(m, mm, vma, addr, pte, copy, bits)

@@ -453,20 +453,16 @@ cdef uint32_t filemap_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *maj
     return pfn
 
 cdef uint32_t device_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil:
-    """A frame of the kernel's image, by page offset. It is reserved: no reference is taken, its record not touched."""
+    """A frame of the kernel's image above the zero page, by page offset; a device larger than those (766 and more)
+    shows them again and again. It is reserved: no reference is taken, its record not touched."""
     cdef vma_t *v = &m.vmas[vma]
     cdef uint64_t index = v.pgoff + ((addr - v.start) >> PAGE_SHIFT)
-    cdef uint32_t start = m.zones[ZONE_DMA].start_pfn
-    cdef uint32_t nr = m.zones[ZONE_DMA].reserved
+    cdef uint32_t first = m.zero_pfn + 1
+    cdef uint32_t end = m.zones[ZONE_DMA].start_pfn + m.zones[ZONE_DMA].reserved
     major[0] = 0
     if index >= file_pages(&m.files[v.file]):
         return NOPAGE_SIGBUS
-    if start == 0 and nr != 0:              # pfn 0 is null
-        start = 1
-        nr -= 1
-    if nr == 0:
-        return m.zero_pfn
-    return start + <uint32_t>(index % nr)
+    return first + <uint32_t>(index % (end - first))
 
 
 # ---------------------------------------------------------------- writing
