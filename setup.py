@@ -1,8 +1,8 @@
 """Build of the engine: every ``src/vmcore/_fast/**/*.pyx`` is one extension. Metadata is in pyproject.toml.
 
-``VMCORE_DEBUG=1`` turns Cython's checks and the C compiler's debug information on. A change of flags, directives or
-Cython rebuilds everything; otherwise only what is older than its sources is compiled again, by two runs at a time or
-more if there are more cores.
+``VMCORE_DEBUG=1`` turns Cython's checks and the C compiler's debug information on; ``VMCORE_OPT=1`` (-O1)
+builds faster what runs slower. A change of flags, directives or Cython rebuilds everything; otherwise only what is
+older than its sources is compiled again, by two runs at a time or more if there are more cores.
 """
 
 import os
@@ -30,8 +30,9 @@ DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # Baseline machine code: no -march here, so that a wheel runs on every x86-64; wider vectors are function clones.
-CFLAGS = ["-O3", "-fno-strict-aliasing", "-g" if DEBUG else "-g0", "-Wno-unused-function", "-Wno-sign-compare",
-          "-Wno-address-of-packed-member", "-Wno-enum-compare"]     # the last four: Cython's C, not ours
+CFLAGS = ["-O" + os.environ.get("VMCORE_OPT", "3"), "-fno-strict-aliasing", "-g" if DEBUG else "-g0",
+          "-Wno-unused-function", "-Wno-sign-compare", "-Wno-address-of-packed-member",
+          "-Wno-enum-compare"]     # the last four: Cython's C, not ours
 MACROS = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
 
 

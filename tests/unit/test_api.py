@@ -56,7 +56,7 @@ def test_mem_map_is_frames_times_struct_page(kernel):
 
 
 def test_dtypes_have_the_order_of_the_structs():
-    assert records.frame_t.itemsize == 32 and records.vma_t.itemsize == 80
+    assert records.frame_t.itemsize == 32 and records.vma_t.itemsize == 128
     text = Path(records.__file__).with_name("records.pxd").read_text()
     for name in ("frame_t", "table_t", "vma_t", "file_t", "anon_vma_t", "slab_t", "event_t", "kernel_rules"):
         body = text.split(f"cdef packed struct {name}:")[1].split("\n\n")[0]

@@ -7,17 +7,17 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from vmcore._fast.check_base cimport (
-    CHECK_ANON_VMA, CHECK_ANON_VMA_COUNT, CHECK_FILE, CHECK_FILE_REFS, CHECK_I_MMAP, CHECK_I_MMAP_COUNT,
+    CHECK_ANON_VMA_COUNT, CHECK_FILE, CHECK_FILE_REFS, CHECK_I_MMAP_COUNT,
     CHECK_MM_CACHE, CHECK_MM_LIST, CHECK_MM_LOCKED_VM, CHECK_MM_TASK, CHECK_MM_TOTAL_VM, CHECK_POOL_BOUNDS,
     CHECK_POOL_FREE_LIST, CHECK_POOL_FREE_RECORD, CHECK_TASK, CHECK_VMA_COUNT, CHECK_VMA_FLAGS, CHECK_VMA_INDEX,
     CHECK_VMA_LINKS, CHECK_VMA_OBJECT, CHECK_VMA_ORDER, CHECK_VMA_RANGE, CHECK_VMA_TREE, CHECK_VMA_TREE_ORDER,
     check_t, fail, in_pool, is_marked)
 from vmcore._fast.filemap cimport file_pages
 from vmcore._fast.records cimport (
-    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED, POOL_ANON_VMA, POOL_FILE, POOL_LRU_CHUNK, POOL_MM, POOL_PTE,
-    POOL_PTE_CHAIN, POOL_RADIX, POOL_TABLE, POOL_TASK, POOL_VMA, TASK_ALIVE, TASK_DEAD, TASK_DYING, TASK_FREE,
-    VM_ACCOUNT, VM_LOCKED, VM_SHARED, file_t, machine_t, mm_t, pool_t, task_t, vma_t,
-)
+    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_FILE,
+    POOL_LRU_CHUNK, POOL_MM, POOL_PTE, POOL_PTE_CHAIN, POOL_RADIX, POOL_TABLE, POOL_TASK, POOL_VMA, TASK_ALIVE,
+    TASK_DEAD, TASK_DYING, TASK_FREE, VM_ACCOUNT, VM_LOCKED, VM_SHARED, file_t, machine_t, mm_t, pool_t, task_t,
+    vma_t)
 
 cdef enum:
     RB_DEPTH = 64           # a red-black tree of 2^32 nodes is no higher
@@ -44,6 +44,8 @@ cdef int check_free_list(check_t *c, int id) noexcept nogil:
             return fail(c, CHECK_POOL_FREE_RECORD, id, i, 0)
         if id == POOL_ANON_VMA and c.m.anon_vmas[i].nr != 0:
             return fail(c, CHECK_POOL_FREE_RECORD, id, i, 0)
+        if (id == POOL_ANONMM and c.m.anonmms[i].head != 0) or (id == POOL_AVC and c.m.avcs[i].live != 0):
+            return fail(c, CHECK_POOL_FREE_RECORD, id, i, 0)
         i = (<uint32_t *>(p.base + i * p.stride))[0]
     if n != p.next - 1 - p.live:
         return fail(c, CHECK_POOL_FREE_LIST, id, n, p.next - 1 - p.live)
@@ -56,7 +58,8 @@ cdef int check_pools(check_t *c) noexcept nogil:
     if (check_free_list(c, POOL_PTE) < 0 or check_free_list(c, POOL_VMA) < 0 or check_free_list(c, POOL_MM) < 0
             or check_free_list(c, POOL_FILE) < 0 or check_free_list(c, POOL_ANON_VMA) < 0
             or check_free_list(c, POOL_PTE_CHAIN) < 0 or check_free_list(c, POOL_LRU_CHUNK) < 0
-            or check_free_list(c, POOL_RADIX) < 0):
+            or check_free_list(c, POOL_RADIX) < 0 or check_free_list(c, POOL_ANONMM) < 0
+            or check_free_list(c, POOL_AVC) < 0):
         return -1
     # records of tables have the numbers of POOL_PTE, which alone keeps the free list
     if tables.next > tables.limit or tables.next > ptes.next or tables.live != ptes.live:
@@ -245,57 +248,12 @@ cdef int check_spaces(check_t *c) noexcept nogil:
 
 # ---------------------------------------------------------------- objects that vmas hang on
 
-cdef int64_t walk_shared(check_t *c, uint32_t file, uint32_t head, uint32_t shared) noexcept nogil:
-    """Members of one circular list; -1 after a failure."""
-    cdef machine_t *m = c.m
-    cdef uint32_t i = head
-    cdef uint32_t next
-    cdef int64_t n = 0
-    if head == 0:
-        return 0
-    while True:
-        if not in_pool(m, POOL_VMA, i) or m.vmas[i].mm == 0 or m.vmas[i].file != file:
-            return fail(c, CHECK_I_MMAP, file, i, n)
-        if (m.vmas[i].flags & VM_SHARED) != shared:
-            return fail(c, CHECK_I_MMAP, file, i, n)
-        next = m.vmas[i].shared_next
-        if not in_pool(m, POOL_VMA, next) or m.vmas[next].shared_prev != i:
-            return fail(c, CHECK_I_MMAP, file, i, next)
-        n += 1
-        i = next
-        if i == head:
-            return n
-        if <uint64_t>n > c.r.vmas:
-            return fail(c, CHECK_I_MMAP, file, i, n)
-
-
-cdef int64_t walk_anon_vma(check_t *c, uint32_t a) noexcept nogil:
-    cdef machine_t *m = c.m
-    cdef uint32_t head = m.anon_vmas[a].head
-    cdef uint32_t i = head
-    cdef uint32_t next
-    cdef int64_t n = 0
-    while True:
-        if not in_pool(m, POOL_VMA, i) or m.vmas[i].mm == 0 or m.vmas[i].anon_vma != a:
-            return fail(c, CHECK_ANON_VMA, a, i, n)
-        next = m.vmas[i].anon_next
-        if not in_pool(m, POOL_VMA, next) or m.vmas[next].anon_prev != i:
-            return fail(c, CHECK_ANON_VMA, a, i, next)
-        n += 1
-        i = next
-        if i == head:
-            return n
-        if <uint64_t>n > c.r.vmas:
-            return fail(c, CHECK_ANON_VMA, a, i, n)
-
-
 cdef int check_objects(check_t *c) noexcept nogil:
     cdef machine_t *m = c.m
     cdef uint64_t i
     cdef uint64_t free
     cdef uint64_t words = (m.pools[<int>POOL_FILE].next >> 5) + 1
     cdef uint64_t file_vmas = 0
-    cdef uint64_t anon_vmas = 0
     cdef uint64_t vmas
     cdef int64_t n
     cdef file_t *f
@@ -313,39 +271,21 @@ cdef int check_objects(check_t *c) noexcept nogil:
         c.files += 1
         if f.kind < FILE_REGULAR or f.kind > FILE_DEVICE:
             return fail(c, CHECK_FILE, i, f.kind, 0)
-        n = walk_shared(c, <uint32_t>i, f.i_mmap, 0)
+        n = m.i_mmap.verify(c, <uint32_t>i)
         if n < 0:
             return -1
-        if <uint64_t>n != f.nr_i_mmap:
-            return fail(c, CHECK_I_MMAP_COUNT, i, n, f.nr_i_mmap)
         vmas = n
-        n = walk_shared(c, <uint32_t>i, f.i_mmap_shared, VM_SHARED)
-        if n < 0:
-            return -1
-        if <uint64_t>n != f.nr_i_mmap_shared:
-            return fail(c, CHECK_I_MMAP_COUNT, i, n, f.nr_i_mmap_shared)
-        vmas += n
         file_vmas += vmas
         if f.kind == FILE_SHMEM and (f.flags & FILE_UNLINKED) != 0:
             c.shmem_pages += file_pages(f)      # the object pays for all of its size
         if f.refs == 0 or (f.refs != vmas and (f.refs != vmas + 1 or (f.flags & FILE_UNLINKED) != 0)):
             return fail(c, CHECK_FILE_REFS, i, f.refs, vmas)
     memset(c.census, 0, words * sizeof(uint32_t))
-    # each list is closed, links back and names its object, so equal sums mean that every vma is on its list
+    # each index proved its vmas to be of its file, so equal sums mean that every vma is in its index
     if file_vmas != c.file_vmas:
         return fail(c, CHECK_I_MMAP_COUNT, 0, file_vmas, c.file_vmas)
-    for i in range(1, m.pools[<int>POOL_ANON_VMA].next):
-        if m.anon_vmas[i].nr == 0:
-            continue
-        c.r.anon_vmas += 1
-        n = walk_anon_vma(c, <uint32_t>i)
-        if n < 0:
-            return -1
-        if <uint64_t>n != m.anon_vmas[i].nr:
-            return fail(c, CHECK_ANON_VMA_COUNT, i, n, m.anon_vmas[i].nr)
-        anon_vmas += n
-    if anon_vmas != c.anon_vmas:
-        return fail(c, CHECK_ANON_VMA_COUNT, 0, anon_vmas, c.anon_vmas)
+    if m.rmap.verify(c) < 0:
+        return -1
     if c.r.anon_vmas != m.pools[<int>POOL_ANON_VMA].live:
         return fail(c, CHECK_ANON_VMA_COUNT, 0, c.r.anon_vmas, m.pools[<int>POOL_ANON_VMA].live)
     return 0

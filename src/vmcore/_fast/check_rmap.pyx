@@ -9,10 +9,10 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from vmcore._fast.check_base cimport (
     CENSUS_WRITABLE, CHECK_CHAIN_COUNT, CHECK_CHAIN_ENTRY, CHECK_CHAIN_NODE, CHECK_CHAIN_NODES, CHECK_CHAIN_SHAPE,
     CHECK_COW_WRITABLE, CHECK_MAPCOUNT, CHECK_NR_MAPPED, CHECK_WALK, CHECK_ZONE, check_t, fail, in_pool, mix)
-from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present
+from vmcore._fast.pagetable cimport pte_pfn, pte_present
 from vmcore._fast.records cimport (
-    MAX_SWAPFILES, PG_ANON, PG_DIRECT, PG_SWAPCACHE, POOL_PTE_CHAIN, POOL_TABLE, PTE_SPECIAL, SWP_OFFSET_MASK,
-    SWP_TYPE_SHIFT, frame_t, machine_t, vma_t, zone_t)
+    MAX_SWAPFILES, PG_DIRECT, PG_SWAPCACHE, POOL_PTE_CHAIN, POOL_TABLE, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, frame_t,
+    machine_t, zone_t)
 
 cdef enum:
     CHAIN_NEXT_SHIFT = 5
@@ -151,54 +151,6 @@ cdef int check_chains(check_t *c) noexcept nogil:
 
 # ---------------------------------------------------------------- from the page's side
 
-cdef inline uint64_t maps(machine_t *m, uint32_t pte, uint64_t pfn) noexcept nogil:
-    if pte == 0 or not pte_present(m.ptes[pte]) or (m.ptes[pte] & PTE_SPECIAL) != 0:
-        return 0
-    return 1 if pte_pfn(m.ptes[pte]) == pfn else 0
-
-
-cdef uint64_t maps_at(machine_t *m, uint32_t vma, uint64_t pfn, uint64_t index) noexcept nogil:
-    """1 if vma maps pfn where the linear formula says that page `index` of its object lies."""
-    cdef vma_t *v = &m.vmas[vma]
-    cdef uint64_t addr = v.start + ((index - v.pgoff) << 12)
-    # index < pgoff wraps; beyond the length in pages nothing is in range
-    if index - v.pgoff >= (v.end - v.start) >> 12:
-        return 0
-    return maps(m, pte_lookup(m, v.mm, addr), pfn)
-
-
-cdef uint64_t walk_list(machine_t *m, uint32_t head, uint64_t pfn, uint64_t index, int anon) noexcept nogil:
-    cdef uint32_t i = head
-    cdef uint64_t n = 0
-    while i != 0:
-        n += maps_at(m, i, pfn, index)
-        i = m.vmas[i].anon_next if anon else m.vmas[i].shared_next
-        if i == head:
-            break
-    return n
-
-
-cdef uint64_t walk_page(check_t *c, uint64_t pfn) noexcept nogil:
-    """Ptes that the reverse map of the page leads to. The lists were proved by check_objects."""
-    cdef machine_t *m = c.m
-    cdef frame_t *f = &m.frames[pfn]
-    cdef uint64_t n = 0
-    cdef uint32_t node, i
-    if m.rules.rmap_nodes:
-        if f.flags & PG_DIRECT:
-            return maps(m, f.rmap, pfn)
-        node = f.rmap
-        while node != 0:
-            for i in range(m.nrpte):
-                n += maps(m, m.chains[<uint64_t>node * m.chain_words + 1 + i], pfn)
-            node = m.chains[<uint64_t>node * m.chain_words] >> CHAIN_NEXT_SHIFT
-        return n
-    if f.flags & PG_ANON:
-        return walk_list(m, m.anon_vmas[f.mapping].head, pfn, f.index, 1)
-    return (walk_list(m, m.files[f.mapping].i_mmap, pfn, f.index, 0)
-            + walk_list(m, m.files[f.mapping].i_mmap_shared, pfn, f.index, 0))
-
-
 cdef int check_walk(check_t *c, uint64_t n) noexcept nogil:
     cdef machine_t *m = c.m
     cdef uint64_t pfn
@@ -218,7 +170,7 @@ cdef int check_walk(check_t *c, uint64_t n) noexcept nogil:
             if skipped < step:
                 continue
             skipped = 0
-            found = walk_page(c, pfn)
+            found = m.rmap.find(m, <uint32_t>pfn)
             if found != m.mapcount[pfn]:
                 return fail(c, CHECK_WALK, pfn, found, m.mapcount[pfn])
             c.r.walked += 1

@@ -9,28 +9,13 @@ from vmcore._fast.check_base cimport (
     CHECK_COMMITTED, CHECK_LEDGER, CHECK_SLAB, CHECK_SLAB_COUNT, OWN_SLAB, check_t, fail)
 from vmcore._fast.check_frames cimport own_block
 from vmcore._fast.records cimport (
-    CACHE_ANON_VMA, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD, CACHE_PTE_CHAIN,
-    CACHE_RADIX, CACHE_TASK, CACHE_VMA, NR_CACHES, POOL_ANON_VMA, POOL_FILE, POOL_MM, POOL_PTE_CHAIN, POOL_RADIX,
-    POOL_SLAB, POOL_VMA,
-    cache_t, machine_t, slab_t)
+    CACHE_ANON_VMA, CACHE_ANONMM, CACHE_AVC, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD,
+    CACHE_PTE_CHAIN, CACHE_RADIX, CACHE_TASK, CACHE_VMA, NR_CACHES, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC,
+    POOL_MM, POOL_PTE_CHAIN, POOL_SLAB, POOL_VMA, cache_t, machine_t, slab_t)
 from vmcore._fast.slab cimport (
-    LEDGER_ANON_VMA, LEDGER_IMAGE, LEDGER_MEM_MAP, LEDGER_MM, LEDGER_PAGE_CACHE, LEDGER_PAGE_TABLES, LEDGER_PTE_CHAIN,
-    LEDGER_SLAB_OTHER, LEDGER_STACK, LEDGER_UPPER_TABLES, LEDGER_VMA)
-
-
-cdef int pool_of(int cache) noexcept nogil:
-    """The pool whose indexes number the cache's objects."""
-    if cache == CACHE_VMA:
-        return POOL_VMA
-    if cache == CACHE_ANON_VMA:
-        return POOL_ANON_VMA
-    if cache == CACHE_PTE_CHAIN:
-        return POOL_PTE_CHAIN
-    if cache == CACHE_RADIX:
-        return POOL_RADIX
-    if cache == CACHE_INODE or cache == CACHE_FILP or cache == CACHE_DENTRY:
-        return POOL_FILE
-    return POOL_MM
+    LEDGER_ANON_VMA, LEDGER_ANON_VMA_CHAIN, LEDGER_ANONMM, LEDGER_IMAGE, LEDGER_MEM_MAP, LEDGER_MM,
+    LEDGER_PAGE_CACHE, LEDGER_PAGE_TABLES, LEDGER_PTE_CHAIN, LEDGER_SLAB_OTHER, LEDGER_STACK, LEDGER_UPPER_TABLES,
+    LEDGER_VMA, cache_pool)
 
 
 cdef int check_cache(check_t *c, int id) noexcept nogil:
@@ -45,8 +30,8 @@ cdef int check_cache(check_t *c, int id) noexcept nogil:
     if limit > m.pools[<int>POOL_SLAB].max or k.num == 0 or k.order > 5:
         return fail(c, CHECK_SLAB, id, k.map, k.map_max)
     # the extent has room for all that the pool could ever hold; behind its bump index nothing was ever used
-    if limit > k.map + m.pools[pool_of(id)].next // k.num + 1:
-        limit = k.map + m.pools[pool_of(id)].next // k.num + 1
+    if limit > k.map + m.pools[cache_pool(id)].next // k.num + 1:
+        limit = k.map + m.pools[cache_pool(id)].next // k.num + 1
     for i in range(k.map, limit):
         s = &m.slabs[i]
         if s.frame == 0:
@@ -86,6 +71,8 @@ cdef int check_objects(check_t *c) noexcept nogil:
     if (expect(c, CACHE_VMA, m.pools[<int>POOL_VMA].live) < 0
             or expect(c, CACHE_MM, m.pools[<int>POOL_MM].live) < 0
             or expect(c, CACHE_ANON_VMA, m.pools[<int>POOL_ANON_VMA].live) < 0
+            or expect(c, CACHE_ANONMM, m.pools[<int>POOL_ANONMM].live) < 0
+            or expect(c, CACHE_AVC, m.pools[<int>POOL_AVC].live) < 0
             or expect(c, CACHE_PTE_CHAIN, m.pools[<int>POOL_PTE_CHAIN].live) < 0
             or expect(c, CACHE_TASK, c.tasks) < 0
             or expect(c, CACHE_FS, c.tasks) < 0
@@ -128,6 +115,8 @@ cdef int check_sums(check_t *c) noexcept nogil:
             or line(c, LEDGER_PTE_CHAIN, slab_frames(m, CACHE_PTE_CHAIN)) < 0
             or line(c, LEDGER_VMA, slab_frames(m, CACHE_VMA)) < 0
             or line(c, LEDGER_ANON_VMA, slab_frames(m, CACHE_ANON_VMA)) < 0
+            or line(c, LEDGER_ANONMM, slab_frames(m, CACHE_ANONMM)) < 0
+            or line(c, LEDGER_ANON_VMA_CHAIN, slab_frames(m, CACHE_AVC)) < 0
             or line(c, LEDGER_MM, slab_frames(m, CACHE_MM)) < 0
             or line(c, LEDGER_STACK, 2 * c.tasks) < 0
             or line(c, LEDGER_SLAB_OTHER, other) < 0

@@ -31,7 +31,8 @@ from vmcore._fast.query cimport pagemap_t
 from vmcore._fast.records cimport (
     HOST_INTR, KILLED_NOT, LRU_ACTIVE, LRU_INACTIVE, MAX_SWAPFILES, NR_CACHES, NR_POOLS, PAGE_SIZE, POOL_ANON_VMA,
     POOL_FILE, POOL_FRAME, POOL_MAPCOUNT, POOL_MM, POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_SLOT_TOKEN,
-    POOL_SWAP_CACHE, POOL_SWAP_MAP, POOL_TASK, POOL_VMA, SWP_USED, TASK_ALIVE, TASK_DYING, anon_vma_t, cache_t,
+    POOL_SWAP_CACHE, POOL_SWAP_MAP, POOL_TASK, POOL_VMA, SWP_USED, TASK_ALIVE, TASK_DYING, anon_vma_t, anonmm_t,
+    avc_t, cache_t,
     event_t, file_t, frame_t, i_mmap_ops, kernel_rules, lru_chunk_t, machine_t, mm_t, pool_t, radix_node_t,
     reclaim_ops, rmap_ops, slab_t, swap_node_t, table_t, task_t, vma_t, zone_t,
 )
@@ -56,7 +57,7 @@ cdef enum:
 cdef dict SIZES = {
     "frame_t": sizeof(frame_t), "table_t": sizeof(table_t), "vma_t": sizeof(vma_t), "mm_t": sizeof(mm_t),
     "task_t": sizeof(task_t), "file_t": sizeof(file_t), "radix_node_t": sizeof(radix_node_t),
-    "anon_vma_t": sizeof(anon_vma_t),
+    "anon_vma_t": sizeof(anon_vma_t), "anonmm_t": sizeof(anonmm_t), "avc_t": sizeof(avc_t),
     "lru_chunk_t": sizeof(lru_chunk_t), "slab_t": sizeof(slab_t), "swap_node_t": sizeof(swap_node_t),
     "event_t": sizeof(event_t),
     "kernel_rules": sizeof(kernel_rules), "trace_t": sizeof(trace_t), "pagemap_t": sizeof(pagemap_t),
@@ -97,6 +98,8 @@ cdef void forget_process(machine_t *m) noexcept nogil:
     m.tasks = NULL
     m.files = NULL
     m.anon_vmas = NULL
+    m.anonmms = NULL
+    m.avcs = NULL
     m.chains = NULL
     m.lru_chunks = NULL
     m.radix = NULL

@@ -35,7 +35,7 @@ from vmcore._fast.swap cimport (
     can_share_swap_page, lookup_swap_cache, read_swap_cache_async, remove_exclusive_swap_page, swap_free,
     swapin_readahead, vm_swap_full,
 )
-from vmcore._fast.vma cimport find_vma, vma_pte_prot
+from vmcore._fast.vma cimport find_vma, vma_pte_prot, vma_set_range
 
 
 # ---------------------------------------------------------------- building blocks
@@ -293,8 +293,7 @@ cdef int expand_stack(machine_t *m, uint32_t vma, uint64_t addr) noexcept nogil:
         return -ENOMEM
     if v.flags & VM_ACCOUNT and m.up.charge(m, p.task, grow) != 0:
         return -ENOMEM
-    v.start = start
-    v.pgoff -= grow
+    vma_set_range(m, vma, start, v.end, v.pgoff - grow)
     p.total_vm += grow
     if v.flags & VM_LOCKED:
         p.locked_vm += grow

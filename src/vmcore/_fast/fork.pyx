@@ -23,7 +23,7 @@ from vmcore._fast.frame cimport alloc_pages, free_pages_ok, GFP_HIGHUSER, GFP_KE
 from vmcore._fast.slab cimport cache_alloc, cache_free, ledger_note, LEDGER_STACK
 from vmcore._fast.pagetable cimport free_pgtables, pgd_alloc, pgd_free, pte_alloc
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, put_page
-from vmcore._fast.vma cimport vma_alloc, vma_destroy, vma_link
+from vmcore._fast.vma cimport vma_alloc, vma_destroy, vma_free, vma_link
 from vmcore._fast.zap cimport zap_page_range
 from vmcore._fast.copy_range cimport copy_page_range
 from vmcore._fast.mmap cimport vm_enough_memory, vm_unacct_memory
@@ -122,7 +122,15 @@ cdef uint32_t mm_alloc(machine_t *m, uint32_t owner, uint32_t like) noexcept nog
         p.start_stack = m.rules.stack_top
     p.task = owner
     p.free_area_cache = p.mmap_base
+    p.anonmm = 0
+    p.swap_address = 0
+    if m.rmap.mm_init(m, mm, like) < 0:
+        slabs_free(m, mm)
+        memset(p, 0, sizeof(mm_t))
+        pool_free(m, POOL_MM, mm)
+        return 0
     if pgd_alloc(m, mm) < 0:
+        m.rmap.mm_exit(m, mm)
         slabs_free(m, mm)
         memset(p, 0, sizeof(mm_t))
         pool_free(m, POOL_MM, mm)
@@ -174,6 +182,7 @@ cdef void mm_destroy(machine_t *m, uint32_t mm) noexcept nogil:
     """mmput: the last user is gone, and with it the task's slab objects of this number."""
     ring_remove(m, mm)
     exit_mmap(m, mm)
+    m.rmap.mm_exit(m, mm)
     pgd_free(m, mm)
     slabs_free(m, mm)
     memset(&m.mms[mm], 0, sizeof(mm_t))     # pgd 0 says that the record is free; its first word becomes the pool's link
@@ -262,9 +271,10 @@ cdef uint32_t vma_copy(machine_t *m, uint32_t cmm, uint32_t parent) noexcept nog
     c.end = p.end
     c.pgoff = p.pgoff
     c.flags = p.flags & ~<uint32_t>VM_LOCKED
-    c.accounted = p.accounted
     c.mm = cmm
-    m.rmap.vma_fork(m, child, parent)
+    if m.rmap.vma_fork(m, child, parent) < 0:
+        vma_free(m, child)
+        return 0
     # vma_link would put the file's vma at the tail of its index; fork's place is next to the parent
     vma_link(m, cmm, child)
     if p.file != 0:

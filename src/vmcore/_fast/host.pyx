@@ -12,14 +12,13 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from vmcore._fast.oom cimport out_of_memory
 from vmcore._fast.pool cimport POOL_HUGE
 from vmcore._fast.records cimport (
-    CACHE_ANON_VMA, CACHE_DENTRY, CACHE_FILP, CACHE_INODE, CACHE_PTE_CHAIN, CACHE_RADIX, CACHE_VMA, HOST_INTR,
-    NR_CACHES, NR_POOLS, POOL_ANON_VMA, POOL_EVENT, POOL_FILE, POOL_FRAME, POOL_LRU_CHUNK, POOL_MAPCOUNT, POOL_MM,
-    POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_RADIX, POOL_SCRATCH, POOL_SLAB, POOL_SLOT_TOKEN, POOL_SWAP_CACHE,
-    POOL_SWAP_FREE, POOL_SWAP_MAP, POOL_SWAP_NODE, POOL_SWAP_SUMMARY, POOL_TABLE, POOL_TASK, POOL_VMA, anon_vma_t,
-    event_t, file_t, frame_t, lru_chunk_t, machine_t, mm_t, radix_node_t, slab_t, swap_node_t, table_t, task_t, vma_t,
-    zone_t,
-)
+    HOST_INTR, NR_CACHES, NR_POOLS, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_EVENT, POOL_FILE, POOL_FRAME,
+    POOL_LRU_CHUNK, POOL_MAPCOUNT, POOL_MM, POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_RADIX, POOL_SCRATCH,
+    POOL_SLAB, POOL_SLOT_TOKEN, POOL_SWAP_CACHE, POOL_SWAP_FREE, POOL_SWAP_MAP, POOL_SWAP_NODE, POOL_SWAP_SUMMARY,
+    POOL_TABLE, POOL_TASK, POOL_VMA, anon_vma_t, anonmm_t, avc_t, event_t, file_t, frame_t, lru_chunk_t, machine_t,
+    mm_t, radix_node_t, slab_t, swap_node_t, table_t, task_t, vma_t, zone_t)
 from vmcore._fast.mmap cimport vm_enough_memory
+from vmcore._fast.slab cimport cache_pool
 from vmcore._fast.swap cimport end_page_writeback
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -85,6 +84,10 @@ cdef void pool_plan(machine_t *m, uint64_t slots, uint64_t *stride, uint64_t *mo
     most[<int>POOL_FILE] = 1 << 20
     stride[<int>POOL_ANON_VMA] = sizeof(anon_vma_t)
     most[<int>POOL_ANON_VMA] = 1 << 24
+    stride[<int>POOL_ANONMM] = sizeof(anonmm_t)
+    most[<int>POOL_ANONMM] = 1 << 22
+    stride[<int>POOL_AVC] = sizeof(avc_t)
+    most[<int>POOL_AVC] = 1 << 26
     stride[<int>POOL_PTE_CHAIN] = 4 * <uint64_t>m.chain_words
     most[<int>POOL_PTE_CHAIN] = 1 << 27
     stride[<int>POOL_LRU_CHUNK] = sizeof(lru_chunk_t)
@@ -121,21 +124,6 @@ cdef void pool_plan(machine_t *m, uint64_t slots, uint64_t *stride, uint64_t *mo
     flags[<int>POOL_TABLE] = huge
 
 
-cdef uint64_t cache_objects(machine_t *m, int cache) noexcept nogil:
-    """Object numbers of a cache in use are below this: the bump index of the pool whose indexes they are."""
-    if cache == CACHE_VMA:
-        return m.pools[POOL_VMA].next
-    if cache == CACHE_ANON_VMA:
-        return m.pools[POOL_ANON_VMA].next
-    if cache == CACHE_PTE_CHAIN:
-        return m.pools[POOL_PTE_CHAIN].next
-    if cache == CACHE_RADIX:
-        return m.pools[POOL_RADIX].next
-    if cache == CACHE_INODE or cache == CACHE_FILP or cache == CACHE_DENTRY:
-        return m.pools[POOL_FILE].next
-    return m.pools[POOL_MM].next
-
-
 cdef int used_segments(machine_t *m, segment_t *out) noexcept nogil:
     cdef int n = 0
     cdef int i, z
@@ -168,7 +156,7 @@ cdef int used_segments(machine_t *m, segment_t *out) noexcept nogil:
             for z in range(NR_CACHES):
                 out[n].pool = i
                 out[n].first = m.caches[z].map
-                out[n].count = cache_objects(m, z) // m.caches[z].num + 1
+                out[n].count = m.pools[cache_pool(z)].next // m.caches[z].num + 1
                 if out[n].count > m.caches[z].map_max:
                     out[n].count = m.caches[z].map_max
                 n += 1
@@ -201,6 +189,8 @@ cdef void wire(machine_t *m) noexcept nogil:
     m.tasks = <task_t *>m.pools[POOL_TASK].base
     m.files = <file_t *>m.pools[POOL_FILE].base
     m.anon_vmas = <anon_vma_t *>m.pools[POOL_ANON_VMA].base
+    m.anonmms = <anonmm_t *>m.pools[POOL_ANONMM].base
+    m.avcs = <avc_t *>m.pools[POOL_AVC].base
     m.chains = <uint32_t *>m.pools[POOL_PTE_CHAIN].base
     m.lru_chunks = <lru_chunk_t *>m.pools[POOL_LRU_CHUNK].base
     m.radix = <radix_node_t *>m.pools[POOL_RADIX].base

@@ -49,7 +49,9 @@ cdef enum:
     POOL_SWAP_FREE = 19     # u64 word of 64 bits, one a global slot: 1 = free and usable
     POOL_SWAP_SUMMARY = 20  # u64 word: bit = 1 if that word of POOL_SWAP_FREE is all ones
     POOL_SWAP_NODE = 21     # swap_node_t: the radix-tree node over 64 slots of the swap cache
-    NR_POOLS = 22
+    POOL_ANONMM = 22
+    POOL_AVC = 23           # avc_t: anon_vma_chain
+    NR_POOLS = 24
 
 # ---------------------------------------------------------------- page frames
 
@@ -141,7 +143,7 @@ cdef enum:
     VM_STACK_FLAGS = 0x100177       # READ WRITE EXEC MAY* GROWSDOWN ACCOUNT
     VM_DATA_DEFAULT_FLAGS = 0x77    # READ WRITE EXEC MAY*
 
-cdef packed struct vma_t:       # 80 bytes
+cdef packed struct vma_t:       # 128 bytes; what find_vma and the walks of a page read comes first
     uint64_t start          # first byte; free record: free link
     uint64_t end            # byte after the last
     uint64_t pgoff          # page offset of start in file, or linear offset (anon_vma), or don't-care (2.6.5 anonymous)
@@ -154,11 +156,22 @@ cdef packed struct vma_t:       # 80 bytes
     uint32_t rb_right
     uint32_t next           # by address
     uint32_t prev           # by address (the kernel of the day has none; costs nothing simulated)
-    uint32_t shared_next    # i_mmap / i_mmap_shared list of the file
+    uint32_t avc            # anon_vma_chain designs: its first link
+    # node in the index over the file's vmas: the index's own business. A list has next and prev; a tree parent, left
+    # (next), right (prev) and, if it is augmented, last; a prio_tree overlays sets and nodes on the four words
+    uint32_t shared_parent
+    uint32_t shared_next
     uint32_t shared_prev
-    uint32_t anon_next      # list of the anon_vma
+    uint32_t shared_head
+    # node in the index of the anonymous reverse map, in the same manner
+    uint32_t anon_parent
+    uint32_t anon_next
     uint32_t anon_prev
-    uint32_t accounted      # 1 if VM_ACCOUNT pages were charged through a file's object instead (unused: 0)
+    uint32_t anon_head
+    uint64_t shared_last
+    uint64_t anon_last
+    uint64_t private_data   # vm_private_data: cursor of the scan for nonlinear ptes
+    uint64_t spare
 
 cdef packed struct mm_t:        # mm_struct
     uint32_t task           # owner; 0 = free record
@@ -183,7 +196,8 @@ cdef packed struct mm_t:        # mm_struct
     uint64_t swapents       # swap ptes
     uint64_t anon_written   # pages that were ever made anonymous here by a write (first touch, COW); host statistic
     uint32_t leaf_epoch     # machine.table_epoch when leaf was found
-    uint32_t pad0
+    uint32_t anonmm         # its anonmm, or fork group
+    uint64_t swap_address   # 2.4: where swap_out goes on; task_size = done with this lap
     uint64_t start_code, end_code, start_data, end_data
     uint64_t start_brk, brk, start_stack
     uint64_t arg_start, arg_end, env_start, env_end
@@ -255,6 +269,10 @@ cdef packed struct file_t:      # inode + address_space
     uint32_t device         # device_t that reads and writes it
     uint32_t ra_hit         # filemap_nopage: mmap hits and misses
     uint32_t ra_miss
+    uint32_t i_mmap_nonlinear       # vmas with VM_NONLINEAR, where the kernel keeps them apart: list like i_mmap
+    uint32_t nr_i_mmap_nonlinear
+    uint32_t i_mmap_bits    # prio_tree: index_bits of the tree whose root is i_mmap
+    uint32_t i_mmap_shared_bits
     uint32_t pad
     char name[64]
 
@@ -263,11 +281,37 @@ cdef packed struct radix_node_t:    # 64 slots, as the kernel's
     uint32_t count
     uint32_t shift          # free record: unused
 
-cdef packed struct anon_vma_t:      # 16 bytes
+cdef packed struct anon_vma_t:      # 32 bytes
     uint32_t head           # first vma; list circular through vma.anon_next/prev. Free record: free link
     uint32_t nr             # vmas on the list; 0 = free record
-    uint32_t pad0
-    uint32_t pad1
+    # with anon_vma_chains only
+    uint32_t root           # oldest of its fork tree: the lock of all
+    uint32_t parent
+    uint32_t refs
+    uint32_t num_children
+    uint32_t num_active_vmas
+    uint32_t pad
+
+cdef packed struct avc_t:           # 40 bytes: one vma on one anon_vma
+    uint32_t vma            # 0 = free record; then the free link overlays it
+    uint32_t anon_vma
+    uint32_t vma_next       # the vma's other links
+    uint32_t vma_prev
+    uint32_t rb_parent      # node in the anon_vma: list (left = next, right = prev) or interval tree
+    uint32_t rb_left
+    uint32_t rb_right
+    uint32_t live           # 1 = in use
+    uint64_t last           # interval tree: greatest last page in the subtree
+
+cdef packed struct anonmm_t:        # 32 bytes; also the fork group of the fork_tree design
+    uint32_t mm             # 0 when the mm is gone. Free record: free link
+    uint32_t head           # anonmm made at exec; itself for that one; 0 = free record
+    uint32_t count
+    uint32_t next           # group: circular
+    uint32_t prev
+    uint32_t root           # fork_tree: the group's tree of anonymous vmas
+    uint32_t bits           # ... its index_bits
+    uint32_t nr             # ... its vmas
 
 # ---------------------------------------------------------------- LRU lists
 
@@ -391,7 +435,9 @@ cdef enum:
     CACHE_DENTRY = 8
     CACHE_PGD = 9           # i386-PAE: 32-byte pgd
     CACHE_FS = 10           # files_struct, fs_struct, sighand, signal: one lump a task
-    NR_CACHES = 11
+    CACHE_ANONMM = 11
+    CACHE_AVC = 12
+    NR_CACHES = 13
 
 cdef packed struct slab_t:      # one slab: its frames and objects in use
     uint32_t frame          # first frame, 0 = slab has none now
@@ -454,6 +500,8 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t struct_page_size       # bytes of simulated mem_map per frame
     uint32_t vma_size       # raw sizeof of the simulated vm_area_struct
     uint32_t anon_vma_size
+    uint32_t anonmm_size
+    uint32_t avc_size
     uint32_t mm_size
     uint32_t task_size_bytes        # sizeof task_struct
     uint32_t l1_line        # L1_CACHE_BYTES
@@ -469,7 +517,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t pgd_slab       # 1: the pgd is a 32-byte slab object (PAE)
     uint32_t word_size      # 4 or 8: word of the simulated machine
     uint32_t swapin_drain   # 1: a major swap fault leaves no page in the pagevecs (see swap.pyx)
-    uint32_t spare1
+    uint32_t nonlinear_list     # 1: nonlinear vmas leave the index for the file's i_mmap_nonlinear
     uint64_t task_size      # TASK_SIZE
     uint64_t unmapped_base  # TASK_UNMAPPED_BASE
     uint64_t stack_top      # STACK_TOP
@@ -494,18 +542,42 @@ cdef struct rmap_ops:       # one reverse-mapping design; each function is expla
     int (*page_referenced)(machine_t *m, uint32_t pfn) noexcept nogil
     int (*try_to_unmap)(machine_t *m, uint32_t pfn) noexcept nogil
     void (*prefetch)(machine_t *m, uint32_t pfn) noexcept nogil
-    void (*vma_fork)(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil
-    void (*vma_split)(machine_t *m, uint32_t new, uint32_t old) noexcept nogil
+    # vmas
+    int (*vma_fork)(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil
+    int (*vma_split)(machine_t *m, uint32_t new, uint32_t old) noexcept nogil
+    int (*vma_copy)(machine_t *m, uint32_t new, uint32_t old) noexcept nogil
     void (*vma_unlink)(machine_t *m, uint32_t vma) noexcept nogil
     int (*may_merge)(machine_t *m, uint32_t a, uint32_t b) noexcept nogil
     void (*vma_merge)(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil
+    void (*vma_adjust_begin)(machine_t *m, uint32_t vma) noexcept nogil
+    void (*vma_adjust_end)(machine_t *m, uint32_t vma) noexcept nogil
+    # mms
+    int (*mm_init)(machine_t *m, uint32_t mm, uint32_t parent) noexcept nogil
+    void (*mm_exit)(machine_t *m, uint32_t mm) noexcept nogil
+    # pages that move, or come back elsewhere
+    int (*page_move)(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint32_t old, uint32_t new) noexcept nogil
+    int (*page_misplaced)(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil
+    # verification (check.pyx); nothing is counted
+    uint64_t (*find)(machine_t *m, uint32_t pfn) noexcept nogil
+    int (*verify)(void *check) noexcept nogil
 
-cdef struct i_mmap_ops:     # one index over the vmas of a file
+cdef struct i_mmap_iter:    # where a query stands; what the fields mean is the index's business
+    uint32_t file
+    uint32_t node
+    uint32_t aux
+    uint32_t level
+    uint64_t first          # pages asked for
+    uint64_t last
+    uint64_t value
+    uint64_t mask
+
+cdef struct i_mmap_ops:     # one index over the vmas of a file; see i_mmap/i_mmap.pxd
     void (*insert)(machine_t *m, uint32_t vma) noexcept nogil
     void (*insert_fork)(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil
     void (*remove)(machine_t *m, uint32_t vma) noexcept nogil
-    uint32_t (*first)(machine_t *m, uint32_t file, uint64_t first_pg, uint64_t last_pg, uint64_t *cursor) noexcept nogil
-    uint32_t (*next)(machine_t *m, uint32_t file, uint64_t first_pg, uint64_t last_pg, uint64_t *cursor) noexcept nogil
+    uint32_t (*first)(machine_t *m, uint32_t file, uint64_t first_pg, uint64_t last_pg, i_mmap_iter *it) noexcept nogil
+    uint32_t (*next)(machine_t *m, i_mmap_iter *it) noexcept nogil
+    int64_t (*verify)(void *check, uint32_t file) noexcept nogil
 
 cdef struct reclaim_ops:    # one reclaim policy
     int (*try_to_free_pages)(machine_t *m, uint32_t gfp) noexcept nogil
@@ -545,6 +617,8 @@ cdef struct machine_t:
     task_t *tasks
     file_t *files
     anon_vma_t *anon_vmas
+    anonmm_t *anonmms
+    avc_t *avcs
     uint32_t *chains        # POOL_PTE_CHAIN base; node n starts at chains[n * chain_words]
     lru_chunk_t *lru_chunks
     radix_node_t *radix
@@ -601,7 +675,7 @@ cdef struct machine_t:
     lruvec_t lruvecs[3]
     pagevec_t lru_add
     pagevec_t lru_add_active
-    cache_t caches[11]
+    cache_t caches[13]
     uint64_t lowmem_used[16]        # frames by LEDGER_* consumer (slab.pxd)
     uint64_t any_used[16]
     uint64_t peak_used[16]
@@ -641,4 +715,4 @@ cdef struct machine_t:
     kernel_rules rules
     uint64_t counters[128]
     uint64_t ram_bytes
-    pool_t pools[22]
+    pool_t pools[24]

@@ -34,11 +34,19 @@ vma_t = _record(
     rb_right=_u4,
     next=_u4,
     prev=_u4,
+    avc=_u4,
+    shared_parent=_u4,
     shared_next=_u4,
     shared_prev=_u4,
+    shared_head=_u4,
+    anon_parent=_u4,
     anon_next=_u4,
     anon_prev=_u4,
-    accounted=_u4,
+    anon_head=_u4,
+    shared_last=_u8,
+    anon_last=_u8,
+    private_data=_u8,
+    spare=_u8,
 )
 
 mm_t = _record(
@@ -64,7 +72,8 @@ mm_t = _record(
     swapents=_u8,
     anon_written=_u8,
     leaf_epoch=_u4,
-    pad0=_u4,
+    anonmm=_u4,
+    swap_address=_u8,
     start_code=_u8,
     end_code=_u8,
     start_data=_u8,
@@ -114,13 +123,33 @@ file_t = _record(
     device=_u4,
     ra_hit=_u4,
     ra_miss=_u4,
+    i_mmap_nonlinear=_u4,
+    nr_i_mmap_nonlinear=_u4,
+    i_mmap_bits=_u4,
+    i_mmap_shared_bits=_u4,
     pad=_u4,
     name="S64",
 )
 
 radix_node_t = _record(slot=(_u8, (64,)), count=_u4, shift=_u4)
 
-anon_vma_t = _record(head=_u4, nr=_u4, pad0=_u4, pad1=_u4)
+anon_vma_t = _record(
+    head=_u4, nr=_u4, root=_u4, parent=_u4, refs=_u4, num_children=_u4, num_active_vmas=_u4, pad=_u4
+)
+
+avc_t = _record(
+    vma=_u4,
+    anon_vma=_u4,
+    vma_next=_u4,
+    vma_prev=_u4,
+    rb_parent=_u4,
+    rb_left=_u4,
+    rb_right=_u4,
+    live=_u4,
+    last=_u8,
+)
+
+anonmm_t = _record(mm=_u4, head=_u4, count=_u4, next=_u4, prev=_u4, root=_u4, bits=_u4, nr=_u4)
 
 lru_chunk_t = _record(prev=_u4, next=_u4, alive=_u4, list=_u4, pfn=(_u4, (1020,)))
 
@@ -145,6 +174,8 @@ kernel_rules = _record(
             "struct_page_size",
             "vma_size",
             "anon_vma_size",
+            "anonmm_size",
+            "avc_size",
             "mm_size",
             "task_size_bytes",
             "l1_line",
@@ -160,7 +191,7 @@ kernel_rules = _record(
             "pgd_slab",
             "word_size",
             "swapin_drain",
-            "spare1",
+            "nonlinear_list",
         ),
         _u4,
     ),
@@ -218,6 +249,8 @@ POOL_NAMES = (
     "swap_free",
     "swap_summary",
     "swap_node",
+    "anonmm",
+    "avc",
 )
 
 # dtype of a pool's records; pte and pte_chain records are arrays whose length the machine decides
@@ -244,6 +277,8 @@ POOL_DTYPES = {
     "swap_free": np.dtype(_u8),
     "swap_summary": np.dtype(_u8),
     "swap_node": swap_node_t,
+    "anonmm": anonmm_t,
+    "avc": avc_t,
 }
 
 # ---------------------------------------------------------------- constants of records.pxd that fields hold

@@ -29,6 +29,8 @@ cdef enum:
 # SLAB_MUST_HWCACHE_ALIGN. Returns objects a slab; *objsize gets the size after alignment, *order the order.
 cdef uint32_t slab_geometry(uint32_t size, uint32_t align, uint32_t l1_line, uint32_t word, uint32_t *objsize,
                     uint32_t *order) noexcept nogil
+# The pool whose indexes number the cache's objects.
+cdef int cache_pool(int cache) noexcept nogil
 # Set up the caches from m.rules; needs the pools.
 cdef int slab_init(machine_t *m) noexcept nogil
 # Object `obj` of `cache` comes into use / goes. cache_alloc: 0, or -ENOMEM if no frames were to be had (gfp as in

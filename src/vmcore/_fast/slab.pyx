@@ -13,17 +13,16 @@ from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.counters cimport SLAB_PAGES_ALLOCATED, SLAB_PAGES_FREED, count_n
 from vmcore._fast.frame cimport GFP_HIGHMEM_, alloc_pages, free_pages_ok
 from vmcore._fast.records cimport (
-    CACHE_ANON_VMA, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD, CACHE_PTE_CHAIN, CACHE_RADIX,
-    CACHE_TASK, CACHE_VMA, PG_SLAB, POOL_ANON_VMA, POOL_FILE, POOL_MM, POOL_PTE_CHAIN, POOL_RADIX, POOL_SLAB,
-    POOL_VMA, cache_t, machine_t, slab_t,
-)
+    CACHE_ANON_VMA, CACHE_ANONMM, CACHE_AVC, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD,
+    CACHE_PTE_CHAIN, CACHE_RADIX, CACHE_TASK, CACHE_VMA, PG_SLAB, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_FILE,
+    POOL_MM, POOL_PTE_CHAIN, POOL_RADIX, POOL_SLAB, POOL_VMA, cache_t, machine_t, slab_t)
 
 LEDGER_NAMES = ("mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm",
                 "mm", "stack",
                 "slab_other", "page_cache", "image")
 CACHE_NAMES = ("vm_area_struct", "mm_struct", "anon_vma", "pte_chain", "task_struct", "radix_tree_node",
                "inode_cache", "filp",
-               "dentry_cache", "pgd", "task_files_signals")
+               "dentry_cache", "pgd", "task_files_signals", "anonmm", "anon_vma_chain")
 
 cdef enum:
     NO_SLAB = 0xFFFFFFFF
@@ -82,6 +81,8 @@ cdef int slab_init(machine_t *m) noexcept nogil:
     cache_init(m, CACHE_MM, m.rules.mm_size, 1, m.pools[POOL_MM].max, &at)
     cache_init(m, CACHE_ANON_VMA, m.rules.anon_vma_size if m.rules.anon_vma_size else 12, 0,
                m.pools[POOL_ANON_VMA].max, &at)
+    cache_init(m, CACHE_ANONMM, m.rules.anonmm_size if m.rules.anonmm_size else 24, 0, m.pools[POOL_ANONMM].max, &at)
+    cache_init(m, CACHE_AVC, m.rules.avc_size if m.rules.avc_size else 48, 0, m.pools[POOL_AVC].max, &at)
     cache_init(m, CACHE_PTE_CHAIN, m.rules.l1_line, 2, m.pools[POOL_PTE_CHAIN].max, &at)
     cache_init(m, CACHE_TASK, m.rules.task_size_bytes, 0, m.pools[POOL_MM].max, &at)
     cache_init(m, CACHE_FS, 3072 if wide else 2048, 0, m.pools[POOL_MM].max, &at)
@@ -96,6 +97,24 @@ cdef int slab_init(machine_t *m) noexcept nogil:
     return 0
 
 
+cdef int cache_pool(int cache) noexcept nogil:
+    if cache == CACHE_VMA:
+        return POOL_VMA
+    if cache == CACHE_ANON_VMA:
+        return POOL_ANON_VMA
+    if cache == CACHE_ANONMM:
+        return POOL_ANONMM
+    if cache == CACHE_AVC:
+        return POOL_AVC
+    if cache == CACHE_PTE_CHAIN:
+        return POOL_PTE_CHAIN
+    if cache == CACHE_RADIX:
+        return POOL_RADIX
+    if cache == CACHE_INODE or cache == CACHE_FILP or cache == CACHE_DENTRY:
+        return POOL_FILE
+    return POOL_MM
+
+
 cdef int consumer(int cache) noexcept nogil:
     if cache == CACHE_VMA:
         return LEDGER_VMA
@@ -103,6 +122,10 @@ cdef int consumer(int cache) noexcept nogil:
         return LEDGER_ANON_VMA
     if cache == CACHE_PTE_CHAIN:
         return LEDGER_PTE_CHAIN
+    if cache == CACHE_ANONMM:
+        return LEDGER_ANONMM
+    if cache == CACHE_AVC:
+        return LEDGER_ANON_VMA_CHAIN
     if cache == CACHE_MM:
         return LEDGER_MM
     if cache == CACHE_PGD:

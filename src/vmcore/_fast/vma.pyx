@@ -16,7 +16,7 @@ from vmcore._fast.counters cimport (
 from vmcore._fast.filemap cimport file_put
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.locks cimport (
-    down_i_shared, spin_lock_anon_vma, spin_lock_ptl, spin_unlock_anon_vma, spin_unlock_ptl, up_i_shared)
+    down_i_shared, spin_lock_ptl, spin_unlock_ptl, up_i_shared)
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.rbtree cimport rb_erase, rb_insert, rb_view
 from vmcore._fast.records cimport (
@@ -196,15 +196,13 @@ cdef void vma_set_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end
     if v.file != 0:
         down_i_shared(m, v.file)
         m.i_mmap.remove(m, vma)
-    if v.anon_vma != 0:
-        spin_lock_anon_vma(m, v.anon_vma)
+    m.rmap.vma_adjust_begin(m, vma)
     spin_lock_ptl(m, v.mm)
     v.start = start
     v.end = end
     v.pgoff = pgoff
     spin_unlock_ptl(m, v.mm)
-    if v.anon_vma != 0:
-        spin_unlock_anon_vma(m, v.anon_vma)
+    m.rmap.vma_adjust_end(m, vma)
     if v.file != 0:
         m.i_mmap.insert(m, vma)
         up_i_shared(m, v.file)
@@ -226,20 +224,18 @@ cdef uint32_t split_vma(machine_t *m, uint32_t vma, uint64_t addr, int new_below
     n.mm = v.mm
     n.file = v.file
     n.anon_vma = v.anon_vma
-    n.accounted = v.accounted
     upper = v.pgoff + ((addr - v.start) >> PAGE_SHIFT)
+    n.start = v.start if new_below else addr
+    n.end = addr if new_below else v.end
+    n.pgoff = v.pgoff if new_below else upper
+    if m.rmap.vma_split(m, new, vma) < 0:
+        vma_free(m, new)
+        return 0
     if new_below:
-        n.start = v.start
-        n.end = addr
-        n.pgoff = v.pgoff
         vma_set_range(m, vma, addr, v.end, upper)
     else:
-        n.start = addr
-        n.end = v.end
-        n.pgoff = upper
         vma_set_range(m, vma, v.start, addr, v.pgoff)
     vma_link(m, n.mm, new)
-    m.rmap.vma_split(m, new, vma)
     count(m, VMA_SPLITS)
     return new
 

@@ -9,8 +9,8 @@ a dirty or young bit to be passed on. mapcount and frame records are fetched ZAP
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
-    machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_A, PTE_D, PTE_ANON,
-    PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT)
+    i_mmap_iter, machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_A,
+    PTE_D, PTE_ANON, PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT)
 from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
 from vmcore._fast.filemap cimport set_page_dirty
@@ -117,11 +117,11 @@ cdef void zap_page_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t en
 
 
 cdef void unmap_mapping_range(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
-    cdef uint64_t cursor = 0
+    cdef i_mmap_iter it
     cdef uint64_t lo, hi
     cdef uint32_t vma
     cdef vma_t *v
-    vma = m.i_mmap.first(m, file, first, last, &cursor)
+    vma = m.i_mmap.first(m, file, first, last, &it)
     while vma != 0:
         v = &m.vmas[vma]
         lo = first if first > v.pgoff else v.pgoff
@@ -129,4 +129,4 @@ cdef void unmap_mapping_range(machine_t *m, uint32_t file, uint64_t first, uint6
         if hi > last:
             hi = last
         zap_page_range(m, vma, v.start + ((lo - v.pgoff) << PAGE_SHIFT), v.start + ((hi - v.pgoff + 1) << PAGE_SHIFT))
-        vma = m.i_mmap.next(m, file, first, last, &cursor)
+        vma = m.i_mmap.next(m, &it)

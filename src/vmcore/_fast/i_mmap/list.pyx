@@ -11,14 +11,11 @@ In the kernel a vma whose borders move stays where it is on its list. Here, for 
 range, every index sees remove, the change, insert. So remove leaves behind in the record who stood beside it (0 for
 "nobody on this side"), and an insert that finds the same two still side by side puts the vma back between them.
 """
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from vmcore._fast.check_base cimport CHECK_I_MMAP, CHECK_I_MMAP_COUNT, check_t, fail, in_pool
 from vmcore._fast.counters cimport I_MMAP_LOOKUPS, I_MMAP_NODES_VISITED, count
-from vmcore._fast.records cimport PAGE_SHIFT, VM_SHARED, file_t, i_mmap_ops, machine_t, vma_t
-
-cdef enum:
-    # a cursor is the next vma to look at, with CURSOR_SHARED if it is on i_mmap_shared; 0: nothing is left
-    CURSOR_SHARED = 1 << 31
+from vmcore._fast.records cimport PAGE_SHIFT, POOL_VMA, VM_SHARED, file_t, i_mmap_iter, i_mmap_ops, machine_t, vma_t
 
 cdef i_mmap_ops OPS
 
@@ -101,42 +98,82 @@ cdef void list_remove(machine_t *m, uint32_t vma) noexcept nogil:
         v.shared_next = 0
 
 
-cdef uint32_t list_next(machine_t *m, uint32_t file, uint64_t first_pg, uint64_t last_pg,
-                        uint64_t *cursor) noexcept nogil:
-    cdef file_t *f = &m.files[file]
-    cdef uint32_t at = <uint32_t>cursor[0] & ~<uint32_t>CURSOR_SHARED
-    cdef uint32_t shared = <uint32_t>cursor[0] & <uint32_t>CURSOR_SHARED
-    cdef uint32_t head, next
+cdef uint32_t list_next(machine_t *m, i_mmap_iter *it) noexcept nogil:
+    cdef file_t *f = &m.files[it.file]
+    cdef uint32_t at = it.node
+    cdef uint32_t next
     cdef vma_t *v
     while at != 0:
         v = &m.vmas[at]
         count(m, I_MMAP_NODES_VISITED)
-        head = f.i_mmap_shared if shared else f.i_mmap
         next = v.shared_next
-        if next == head:
+        if next == (f.i_mmap_shared if it.aux else f.i_mmap):
             next = 0
-            if not shared:
-                shared = <uint32_t>CURSOR_SHARED
+            if not it.aux:
+                it.aux = 1
                 next = f.i_mmap_shared
-        if v.pgoff <= last_pg and v.pgoff + ((v.end - v.start) >> PAGE_SHIFT) > first_pg:
-            cursor[0] = next | shared
+        if v.pgoff <= it.last and v.pgoff + ((v.end - v.start) >> PAGE_SHIFT) > it.first:
+            it.node = next
             return at
         at = next
-    cursor[0] = 0
+    it.node = 0
     return 0
 
 
 cdef uint32_t list_first(machine_t *m, uint32_t file, uint64_t first_pg, uint64_t last_pg,
-                         uint64_t *cursor) noexcept nogil:
+                         i_mmap_iter *it) noexcept nogil:
+    """node: the next vma to look at; aux: 1 once that is one of i_mmap_shared."""
     cdef file_t *f = &m.files[file]
     count(m, I_MMAP_LOOKUPS)
-    if f.i_mmap != 0:
-        cursor[0] = f.i_mmap
-    elif f.i_mmap_shared != 0:
-        cursor[0] = f.i_mmap_shared | <uint32_t>CURSOR_SHARED
-    else:
-        cursor[0] = 0
-    return list_next(m, file, first_pg, last_pg, cursor)
+    it.file = file
+    it.first = first_pg
+    it.last = last_pg
+    it.aux = f.i_mmap == 0
+    it.node = f.i_mmap_shared if it.aux else f.i_mmap
+    return list_next(m, it)
+
+
+# ---------------------------------------------------------------- verification
+
+cdef int64_t ring_size(check_t *c, uint32_t file, uint32_t head, uint32_t shared) noexcept nogil:
+    """Members of one circular list; -1 after a failure."""
+    cdef machine_t *m = c.m
+    cdef uint32_t i = head
+    cdef uint32_t next
+    cdef int64_t n = 0
+    if head == 0:
+        return 0
+    while True:
+        if not in_pool(m, POOL_VMA, i) or m.vmas[i].mm == 0 or m.vmas[i].file != file:
+            return fail(c, CHECK_I_MMAP, file, i, n)
+        if (m.vmas[i].flags & VM_SHARED) != shared:
+            return fail(c, CHECK_I_MMAP, file, i, n)
+        next = m.vmas[i].shared_next
+        if not in_pool(m, POOL_VMA, next) or m.vmas[next].shared_prev != i:
+            return fail(c, CHECK_I_MMAP, file, i, next)
+        n += 1
+        i = next
+        if i == head:
+            return n
+        if <uint64_t>n > c.r.vmas:
+            return fail(c, CHECK_I_MMAP, file, i, n)
+
+
+cdef int64_t list_verify(void *check, uint32_t file) noexcept nogil:
+    cdef check_t *c = <check_t *>check
+    cdef file_t *f = &c.m.files[file]
+    cdef int64_t n = ring_size(c, file, f.i_mmap, 0)
+    cdef int64_t s
+    if n < 0:
+        return -1
+    if n != f.nr_i_mmap:
+        return fail(c, CHECK_I_MMAP_COUNT, file, n, f.nr_i_mmap)
+    s = ring_size(c, file, f.i_mmap_shared, VM_SHARED)
+    if s < 0:
+        return -1
+    if s != f.nr_i_mmap_shared:
+        return fail(c, CHECK_I_MMAP_COUNT, file, s, f.nr_i_mmap_shared)
+    return n + s
 
 
 OPS.insert = list_insert
@@ -144,6 +181,7 @@ OPS.insert_fork = list_insert_fork
 OPS.remove = list_remove
 OPS.first = list_first
 OPS.next = list_next
+OPS.verify = list_verify
 
 
 cdef const i_mmap_ops *list_ops() noexcept nogil:

@@ -11,11 +11,11 @@ nothing per page; a walk visits every vma of the list, mapped there or not.
 try_to_unmap stops at the first FAIL or when nothing maps the page any more.
 """
 from libc.errno cimport ENOMEM
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
-    machine_t, vma_t, frame_t, anon_vma_t, rmap_ops, POOL_ANON_VMA, CACHE_ANON_VMA, PG_ANON, PG_LOCKED, PG_REFERENCED,
-    PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT, PTE_A, PTE_P, PTE_SHIFT, PTE_SPECIAL)
+    machine_t, vma_t, frame_t, anon_vma_t, rmap_ops, POOL_ANON_VMA, POOL_VMA, CACHE_ANON_VMA, PG_ANON, PG_LOCKED,
+    PG_REFERENCED, PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT, PTE_A, PTE_P, PTE_SHIFT, PTE_SPECIAL)
 from vmcore._fast.pool cimport pool_alloc, pool_free, safe_point
 from vmcore._fast.locks cimport spin_lock_anon_vma, spin_unlock_anon_vma, page_map_lock, page_map_unlock
 from vmcore._fast.bugs cimport (
@@ -25,14 +25,15 @@ from vmcore._fast.counters cimport (
     RMAP_MMS_VISITED, RMAP_PTES_EXAMINED,
     count, count_n, RMAP_PAGES_WALKED, RMAP_VMAS_VISITED, RMAP_RANGE_SKIPS, RMAP_UNMAP_SUCCESS, RMAP_UNMAP_AGAIN,
     RMAP_UNMAP_FAIL, ANON_VMAS_ALLOCATED, ANON_VMAS_FREED)
+from vmcore._fast.check_base cimport CHECK_ANON_VMA, CHECK_ANON_VMA_COUNT, check_t, fail, in_pool
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.pagetable cimport pte_lookup
 from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
-from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
+from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, rmap_defaults
 from vmcore._fast.rmap.objrmap cimport (
-    page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one, WALK_AHEAD, WALK_OUTSIDE,
-    WALK_SAFE)
+    find_file, find_in_vma, page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one,
+    WALK_AHEAD, WALK_OUTSIDE, WALK_SAFE)
 
 cdef struct walk_t:
     uint32_t cur            # next vma to look ahead at
@@ -94,12 +95,13 @@ cdef int anon_prepare(machine_t *m, uint32_t vma) noexcept nogil:
     return 0
 
 
-cdef void vma_share(machine_t *m, uint32_t new, uint32_t old) noexcept nogil:
-    """fork and split: the new vma may hold the same pages. split has copied the pointer already, fork may have."""
+cdef int vma_share(machine_t *m, uint32_t new, uint32_t old) noexcept nogil:
+    """fork, split, mremap: the new vma may hold the same pages. split has copied the pointer already."""
     cdef uint32_t a = m.vmas[old].anon_vma
     m.vmas[new].anon_vma = 0
     if a != 0:
         list_add_front(m, a, new)
+    return 0
 
 
 cdef void vma_unlink(machine_t *m, uint32_t vma) noexcept nogil:
@@ -154,11 +156,17 @@ cdef void vma_merge(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil:
     vma_unlink(m, dying)
 
 
+cdef void vma_adjust_begin(machine_t *m, uint32_t vma) noexcept nogil:
+    if m.vmas[vma].anon_vma != 0:
+        spin_lock_anon_vma(m, m.vmas[vma].anon_vma)
+
+
+cdef void vma_adjust_end(machine_t *m, uint32_t vma) noexcept nogil:
+    if m.vmas[vma].anon_vma != 0:
+        spin_unlock_anon_vma(m, m.vmas[vma].anon_vma)
+
+
 # ---------------------------------------------------------------- add, remove
-
-cdef int reserve(machine_t *m) noexcept nogil:
-    return 0
-
 
 cdef void page_add(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint32_t pte, int anon) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
@@ -405,9 +413,69 @@ cdef void prefetch(machine_t *m, uint32_t pfn) noexcept nogil:
         prefetch_read(&m.vmas[v.anon_next])
 
 
+# ---------------------------------------------------------------- verification
+
+cdef uint64_t find(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    cdef uint32_t head, i
+    cdef uint64_t n = 0
+    if not f.flags & <uint32_t>PG_ANON:
+        return find_file(m, pfn)
+    head = m.anon_vmas[f.mapping].head
+    i = head
+    while True:
+        n += find_in_vma(m, pfn, i, f.index)
+        i = m.vmas[i].anon_next
+        if i == head:
+            return n
+
+
+cdef int64_t ring_size(check_t *c, uint32_t a) noexcept nogil:
+    """Vmas on the list of an anon_vma; -1 after a failure."""
+    cdef machine_t *m = c.m
+    cdef uint32_t head = m.anon_vmas[a].head
+    cdef uint32_t i = head
+    cdef uint32_t next
+    cdef int64_t n = 0
+    while True:
+        if not in_pool(m, POOL_VMA, i) or m.vmas[i].mm == 0 or m.vmas[i].anon_vma != a:
+            return fail(c, CHECK_ANON_VMA, a, i, n)
+        next = m.vmas[i].anon_next
+        if not in_pool(m, POOL_VMA, next) or m.vmas[next].anon_prev != i:
+            return fail(c, CHECK_ANON_VMA, a, i, next)
+        n += 1
+        i = next
+        if i == head:
+            return n
+        if <uint64_t>n > c.r.vmas:
+            return fail(c, CHECK_ANON_VMA, a, i, n)
+
+
+cdef int verify(void *check) noexcept nogil:
+    cdef check_t *c = <check_t *>check
+    cdef machine_t *m = c.m
+    cdef uint64_t i
+    cdef uint64_t vmas = 0
+    cdef int64_t n
+    for i in range(1, m.pools[<int>POOL_ANON_VMA].next):
+        if m.anon_vmas[i].nr == 0:
+            continue
+        c.r.anon_vmas += 1
+        n = ring_size(c, <uint32_t>i)
+        if n < 0:
+            return -1
+        if <uint64_t>n != m.anon_vmas[i].nr:
+            return fail(c, CHECK_ANON_VMA_COUNT, i, n, m.anon_vmas[i].nr)
+        vmas += n
+    # each list is closed, links back and names its object, so equal sums mean that every vma is on its list
+    if vmas != c.anon_vmas:
+        return fail(c, CHECK_ANON_VMA_COUNT, 0, vmas, c.anon_vmas)
+    return 0
+
+
 cdef rmap_ops ops
+rmap_defaults(&ops)
 ops.anon_prepare = anon_prepare
-ops.reserve = reserve
 ops.page_add = page_add
 ops.page_remove = page_remove
 ops.page_referenced = page_referenced
@@ -415,9 +483,14 @@ ops.try_to_unmap = try_to_unmap
 ops.prefetch = prefetch
 ops.vma_fork = vma_share
 ops.vma_split = vma_share
+ops.vma_copy = vma_share
 ops.vma_unlink = vma_unlink
 ops.may_merge = may_merge
 ops.vma_merge = vma_merge
+ops.vma_adjust_begin = vma_adjust_begin
+ops.vma_adjust_end = vma_adjust_end
+ops.find = find
+ops.verify = verify
 
 
 cdef const rmap_ops *anon_vma_ops() noexcept nogil:

@@ -25,3 +25,6 @@ cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexc
 # All vmas of the page's file. The page is mapped. unmap: SWAP_SUCCESS, SWAP_AGAIN or SWAP_FAIL; no RMAP_UNMAP_* counts.
 cdef int page_referenced_file(machine_t *m, uint32_t pfn) noexcept nogil
 cdef int try_to_unmap_file(machine_t *m, uint32_t pfn) noexcept nogil
+# For check: ptes of the page, 0 or 1, that one vma leads to; all that the page's file leads to. Nothing is counted.
+cdef uint64_t find_in_vma(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t index) noexcept nogil
+cdef uint64_t find_file(machine_t *m, uint32_t pfn) noexcept nogil

@@ -8,14 +8,14 @@ changes no count: when a walk stops early, the index's count is set back to what
 from libc.stdint cimport uint32_t, uint64_t, int32_t
 
 from vmcore._fast.records cimport (
-    machine_t, vma_t, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_SPECIAL, PTE_SHIFT, PTE_A, VM_LOCKED, VM_RESERVED,
-    PAGE_SHIFT)
+    i_mmap_iter, machine_t, vma_t, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_SPECIAL, PTE_SHIFT, PTE_A, VM_LOCKED,
+    VM_RESERVED, PAGE_SHIFT)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport spin_trylock_ptl, spin_unlock_ptl, down_trylock_i_shared, up_i_shared
 from vmcore._fast.bugs cimport bug, BUG_UNMAP_VM_RESERVED
 from vmcore._fast.counters cimport (
     count, count_n, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_MMS_VISITED, RMAP_RANGE_SKIPS, RMAP_TRYLOCK_FAILS,
-    I_MMAP_NODES_VISITED)
+    I_MMAP_LOOKUPS, I_MMAP_NODES_VISITED)
 from vmcore._fast.frame cimport page_count
 from vmcore._fast.pagetable cimport pte_lookup
 from vmcore._fast.prefetch cimport prefetch_write
@@ -81,7 +81,7 @@ cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexc
 
 # ---------------------------------------------------------------- the vmas of a file
 
-cdef uint32_t gather(machine_t *m, uint32_t file, uint64_t index, uint32_t vma, uint64_t *cursor, batch_t *b,
+cdef uint32_t gather(machine_t *m, uint64_t index, uint32_t vma, i_mmap_iter *it, batch_t *b,
                      uint32_t max) noexcept nogil:
     """Fill b with up to `max` vmas from `vma` on; returns the one after them, 0 at the end."""
     cdef uint32_t n = 0
@@ -97,7 +97,7 @@ cdef uint32_t gather(machine_t *m, uint32_t file, uint64_t index, uint32_t vma, 
         b.pte[n] = pte
         b.nodes[n] = m.counters[I_MMAP_NODES_VISITED]
         n += 1
-        vma = m.i_mmap.next(m, file, index, index, cursor)
+        vma = m.i_mmap.next(m, it)
     b.nr = n
     return vma
 
@@ -110,7 +110,7 @@ cdef void count_walk(machine_t *m, uint64_t nodes, uint64_t taken) noexcept nogi
 cdef int page_referenced_file(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef uint32_t file = m.frames[pfn].mapping
     cdef uint64_t index = m.frames[pfn].index
-    cdef uint64_t cursor = 0
+    cdef i_mmap_iter it
     cdef uint64_t nodes = m.counters[I_MMAP_NODES_VISITED]
     cdef uint64_t taken = 0
     cdef uint64_t polled = nodes
@@ -122,9 +122,9 @@ cdef int page_referenced_file(machine_t *m, uint32_t pfn) noexcept nogil:
     if not down_trylock_i_shared(m, file):
         count(m, RMAP_TRYLOCK_FAILS)
         return 0
-    vma = m.i_mmap.first(m, file, index, index, &cursor)
+    vma = m.i_mmap.first(m, file, index, index, &it)
     while vma != 0:
-        vma = gather(m, file, index, vma, &cursor, &b, WALK_AHEAD)
+        vma = gather(m, index, vma, &it, &b, WALK_AHEAD)
         for i in range(b.nr):
             referenced += referenced_one(m, pfn, b.vma[i], b.pte[i])
         taken += b.nr
@@ -140,7 +140,7 @@ cdef int page_referenced_file(machine_t *m, uint32_t pfn) noexcept nogil:
 cdef int try_to_unmap_file(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef uint32_t file = m.frames[pfn].mapping
     cdef uint64_t index = m.frames[pfn].index
-    cdef uint64_t cursor = 0
+    cdef i_mmap_iter it
     cdef uint64_t nodes = m.counters[I_MMAP_NODES_VISITED]
     cdef uint64_t taken = 0
     cdef uint64_t polled = nodes
@@ -153,9 +153,9 @@ cdef int try_to_unmap_file(machine_t *m, uint32_t pfn) noexcept nogil:
     if not down_trylock_i_shared(m, file):
         count(m, RMAP_TRYLOCK_FAILS)
         return SWAP_AGAIN
-    vma = m.i_mmap.first(m, file, index, index, &cursor)
+    vma = m.i_mmap.first(m, file, index, index, &it)
     while vma != 0 and r != SWAP_FAIL and m.mapcount[pfn] != 0:
-        vma = gather(m, file, index, vma, &cursor, &b, ahead)
+        vma = gather(m, index, vma, &it, &b, ahead)
         for i in range(b.nr):
             r = unmap_one(m, pfn, b.vma[i], b.pte[i])
             taken += 1
@@ -173,3 +173,30 @@ cdef int try_to_unmap_file(machine_t *m, uint32_t pfn) noexcept nogil:
     if r == SWAP_FAIL:
         return SWAP_FAIL
     return SWAP_SUCCESS if m.mapcount[pfn] == 0 else SWAP_AGAIN
+
+
+# ---------------------------------------------------------------- for check
+
+cdef uint64_t find_in_vma(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t index) noexcept nogil:
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint64_t page = page_in_vma(v, index)
+    cdef uint32_t pte
+    if page >= (v.end - v.start) >> PAGE_SHIFT:
+        return 0
+    pte = pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT))
+    return 1 if pte != 0 and maps_page(m, pfn, pte) else 0
+
+
+cdef uint64_t find_file(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef uint64_t index = m.frames[pfn].index
+    cdef uint64_t lookups = m.counters[I_MMAP_LOOKUPS]
+    cdef uint64_t nodes = m.counters[I_MMAP_NODES_VISITED]
+    cdef uint64_t n = 0
+    cdef i_mmap_iter it
+    cdef uint32_t vma = m.i_mmap.first(m, m.frames[pfn].mapping, index, index, &it)
+    while vma != 0:
+        n += find_in_vma(m, pfn, vma, index)
+        vma = m.i_mmap.next(m, &it)
+    m.counters[I_MMAP_LOOKUPS] = lookups
+    m.counters[I_MMAP_NODES_VISITED] = nodes
+    return n

@@ -19,7 +19,7 @@ from libc.stdlib cimport calloc, free
 
 from vmcore._fast.records cimport (
     machine_t, frame_t, table_t, pool_t, rmap_ops, POOL_PTE_CHAIN, CACHE_PTE_CHAIN, PG_DIRECT, PG_REFERENCED,
-    PG_RESERVED, PG_LOCKED, PG_SWAPCACHE, VM_LOCKED, PAGE_SHIFT, PTE_A)
+    PG_RESERVED, PG_LOCKED, PG_SWAPCACHE, VM_LOCKED, PAGE_SHIFT, PTE_A, PTE_SPECIAL)
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.locks cimport spin_trylock_ptl, spin_unlock_ptl, page_map_lock, page_map_unlock
 from vmcore._fast.bugs cimport (
@@ -30,11 +30,12 @@ from vmcore._fast.counters cimport (
     RMAP_CHAIN_CONVERSIONS, RMAP_CHAIN_COLLAPSES, RMAP_CHAIN_SLOTS_SEARCHED, RMAP_TRYLOCK_FAILS, RMAP_UNMAP_SUCCESS,
     RMAP_UNMAP_AGAIN, RMAP_UNMAP_FAIL)
 from vmcore._fast.frame cimport GFP_KERNEL, page_mapped
+from vmcore._fast.pagetable cimport pte_pfn, pte_present
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
 from vmcore._fast.vma cimport find_vma_prev
 from vmcore._fast.rmap.rmap cimport (
-    referenced_pte, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL)
+    referenced_pte, rmap_defaults, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL)
 
 cdef enum:
     IDX_BITS = 5
@@ -341,22 +342,6 @@ cdef void prefetch(machine_t *m, uint32_t pfn) noexcept nogil:
 
 # ---------------------------------------------------------------- vmas do not matter to this design
 
-cdef int anon_prepare(machine_t *m, uint32_t vma) noexcept nogil:
-    return 0
-
-
-cdef void vma_nothing(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
-    pass
-
-
-cdef void vma_unlink(machine_t *m, uint32_t vma) noexcept nogil:
-    pass
-
-
-cdef int may_merge(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
-    return 1
-
-
 # ---------------------------------------------------------------- looking at chains
 
 cdef uint32_t pte_chain_list(machine_t *m, uint32_t pfn, uint32_t *out, uint32_t max) noexcept nogil:
@@ -394,19 +379,36 @@ cdef uint32_t pte_chain_nodes(machine_t *m, uint32_t pfn) noexcept nogil:
     return n
 
 
+cdef inline uint64_t maps(machine_t *m, uint32_t pte, uint32_t pfn) noexcept nogil:
+    cdef uint64_t e = m.ptes[pte]
+    return 1 if pte_present(e) and (e & PTE_SPECIAL) == 0 and pte_pfn(e) == pfn else 0
+
+
+cdef uint64_t find(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    cdef uint64_t n = 0
+    cdef uint32_t node, i
+    cdef uint32_t *w
+    if f.flags & <uint32_t>PG_DIRECT:
+        return maps(m, f.rmap, pfn)
+    node = f.rmap
+    while node != 0:
+        w = node_at(m, node)
+        for i in range(m.nrpte):
+            n += maps(m, w[1 + i], pfn)
+        node = w[0] >> IDX_BITS
+    return n
+
+
 cdef rmap_ops ops
-ops.anon_prepare = anon_prepare
+rmap_defaults(&ops)
 ops.reserve = reserve
 ops.page_add = page_add
 ops.page_remove = page_remove
 ops.page_referenced = page_referenced
 ops.try_to_unmap = try_to_unmap
 ops.prefetch = prefetch
-ops.vma_fork = vma_nothing
-ops.vma_split = vma_nothing
-ops.vma_unlink = vma_unlink
-ops.may_merge = may_merge
-ops.vma_merge = vma_nothing
+ops.find = find
 
 
 cdef const rmap_ops *pte_chain_ops() noexcept nogil:

@@ -15,13 +15,26 @@
 #                         (swap_duplicate), moves the dirty bit to the page (set_page_dirty), keeps rss, anon_rss,
 #                         swapents.
 #   prefetch(pfn)         hint that page_referenced or try_to_unmap of pfn comes soon; frame record is already in cache.
-#   vma_fork(child, parent)   child vma was copied from parent (before its ptes are).
-#   vma_split(new, old)   new took part of old's range.
+#   vma_fork(child, parent)   child vma was copied from parent (before its ptes are, before it is linked). 0 or -ENOMEM.
+#   vma_split(new, old)   new, filled but not linked, is about to take part of old's range. 0 or -ENOMEM.
+#   vma_copy(new, old)    mremap: new, filled but not linked, is about to get old's ptes. 0 or -ENOMEM.
 #   vma_unlink(vma)       vma goes away (munmap, exit, exec).
 #   may_merge(a, b)       veto: 1 if vmas a (below) and b may become one. b may be 0: a new range without vma.
 #   vma_merge(keep, dying)    dying's range went to keep; keep takes over what dying had. vma_unlink(dying) is NOT
 #                         called after it.
+#   vma_adjust_begin(vma), vma_adjust_end(vma)    around a change of start, end, pgoff: out of an index and back in.
+#   mm_init(mm, parent)   an mm is made: by fork of `parent`, or (0) by spawn and exec. 0 or -ENOMEM.
+#   mm_exit(mm)           its vmas are gone.
+#   page_move(pfn, vma, addr, old, new)   mremap moves the pte of a page from pte index old to new, at addr of vma,
+#                         which is linked. 0: the map knows it there; the caller moves the pte. -EAGAIN: the page cannot
+#                         be in two places, and others map it: break the sharing first (a write fault at the old
+#                         address), then again.
+#   page_misplaced(pfn, vma, addr)    swap-in and swapoff: 1 if the page cannot be mapped at addr of vma, so it must
+#                         be copied at once.
+#   find(pfn)             for check: how many ptes that map the page the map leads to. Counts nothing.
+#   verify(check_t *)     for check: the design's own objects. 0, or -1 after fail() (check_base.pxd). Sums: check.r.
 #
+# rmap_defaults fills a table with what most designs do: nothing.
 # RMAP_* counters (counters.pxd) are the designs' duty.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport machine_t, rmap_ops
@@ -34,5 +47,6 @@ cdef enum:
 # Shared steps of all designs. referenced_pte: 1 if young, cleared. unmap_pte: the accepted pte at index `pte` of mm is
 # taken down (pte becomes none, or a swap pte if the page is in the swap cache; dirty -> set_page_dirty; rss, anon_rss,
 # swapents). page_remove is the caller's.
+cdef void rmap_defaults(rmap_ops *ops) noexcept nogil
 cdef int referenced_pte(machine_t *m, uint32_t pte) noexcept nogil
 cdef void unmap_pte(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte) noexcept nogil

@@ -5,11 +5,74 @@ sections 2.2, 2.5.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from vmcore._fast.records cimport machine_t, mm_t, frame_t, PG_DIRTY, PG_SWAPCACHE, PTE_A, PTE_D, PTE_ANON
+from vmcore._fast.records cimport machine_t, mm_t, frame_t, rmap_ops, PG_DIRTY, PG_SWAPCACHE, PTE_A, PTE_D, PTE_ANON
 from vmcore._fast.pagetable cimport swp_pte
 from vmcore._fast.swap cimport swap_duplicate
 from vmcore._fast.filemap cimport set_page_dirty
 
+
+# ---------------------------------------------------------------- what a design need not say
+
+cdef int no_prepare(machine_t *m, uint32_t vma) noexcept nogil:
+    return 0
+
+
+cdef int no_reserve(machine_t *m) noexcept nogil:
+    return 0
+
+
+cdef void no_prefetch(machine_t *m, uint32_t pfn) noexcept nogil:
+    pass
+
+
+cdef int no_vmas(machine_t *m, uint32_t new, uint32_t old) noexcept nogil:
+    return 0
+
+
+cdef void no_vma(machine_t *m, uint32_t vma) noexcept nogil:
+    pass
+
+
+cdef int always(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
+    return 1
+
+
+cdef void no_merge(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil:
+    pass
+
+
+cdef int no_move(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint32_t old, uint32_t new) noexcept nogil:
+    return 0
+
+
+cdef int never_misplaced(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil:
+    return 0
+
+
+cdef int nothing_to_verify(void *check) noexcept nogil:
+    return 0
+
+
+cdef void rmap_defaults(rmap_ops *ops) noexcept nogil:
+    ops.anon_prepare = no_prepare
+    ops.reserve = no_reserve
+    ops.prefetch = no_prefetch
+    ops.vma_fork = no_vmas
+    ops.vma_split = no_vmas
+    ops.vma_copy = no_vmas
+    ops.vma_unlink = no_vma
+    ops.may_merge = always
+    ops.vma_merge = no_merge
+    ops.vma_adjust_begin = no_vma
+    ops.vma_adjust_end = no_vma
+    ops.mm_init = no_vmas
+    ops.mm_exit = no_vma
+    ops.page_move = no_move
+    ops.page_misplaced = never_misplaced
+    ops.verify = nothing_to_verify
+
+
+# ---------------------------------------------------------------- one pte
 
 cdef int referenced_pte(machine_t *m, uint32_t pte) noexcept nogil:
     if m.ptes[pte] & PTE_A:
