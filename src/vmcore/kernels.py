@@ -34,10 +34,11 @@ class Rmap:
     finds_pages: bool = True  # reclaim can ask it for the ptes of a page
 
 
+_ANON_VMA = {"page_anon": 1, "vma_anon_vma": 1, "anon_pgoff": 1, "merge_anon_pgoff": 1, "merge_anon_vma": 1}
 RMAP: Mapping[str, Rmap] = {
     "pte_chain": Rmap(None, 0, 0, {"rmap_nodes": 1}),  # 2.2
     # mapping and linear index of anonymous pages; a merge must keep both findable (2.5, 6.2)
-    "anon_vma": Rmap(4, 3, 3, {"page_anon": 1, "anon_pgoff": 1, "merge_anon_pgoff": 1, "merge_anon_vma": 1}),
+    "anon_vma": Rmap(4, 3, 3, _ANON_VMA),
 }
 I_MMAP: tuple[str, ...] = ("list",)  # _fast/i_mmap/NAME.pyx
 RECLAIM: Mapping[str, bool] = {"v2_6": True}  # _fast/reclaim/NAME.pyx; True: it needs an rmap that finds pages

@@ -58,7 +58,7 @@ CHECK_NAMES = {
         "read-only, or in a "
                                        "VM_RESERVED vma: mm, address, pte"),
     CHECK_PTE_ANON: ("pte-anon", "PTE_ANON says what the frame says: mm, address, pte"),
-    CHECK_PTE_RMAP_ANON: ("pte-rmap-anon", "an anonymous page is found from its anon_vma and index: mm, address, pfn"),
+    CHECK_PTE_RMAP_ANON: ("pte-rmap-anon", "what an anonymous page says of itself leads to its pte: mm, address, pfn"),
     CHECK_PTE_RMAP_FILE: ("pte-rmap-file", "a file page is found from its file and index: mm, address, pfn"),
     CHECK_PTE_FRAME: ("pte-frame", "a mapped frame is neither free nor the kernel's own: mm, address, pfn"),
     CHECK_PTE_SWAP: ("pte-swap", "a swap pte names a slot of an area in use, in a private vma: mm, address, pte"),

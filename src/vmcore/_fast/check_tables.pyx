@@ -47,7 +47,7 @@ cdef int check_swap_pte(check_t *c, walk_t *w, uint64_t addr, uint64_t pte) noex
         return fail(c, CHECK_PTE_SWAP, w.mm, addr, pte)
     if slot >= m.slots_used or (m.vmas[w.vma].flags & VM_SHARED) != 0:
         return fail(c, CHECK_PTE_SWAP, w.mm, addr, pte)
-    if m.rules.page_anon and m.vmas[w.vma].anon_vma == 0:
+    if m.rules.vma_anon_vma and m.vmas[w.vma].anon_vma == 0:
         return fail(c, CHECK_PTE_SWAP, w.mm, addr, pte)
     if c.slots[slot] != 0xFFFF:
         c.slots[slot] += 1
@@ -92,13 +92,10 @@ cdef inline int check_present_pte(check_t *c, walk_t *w, vma_t *v, uint64_t addr
         w.anon_rss += 1
         if v.flags & VM_SHARED:
             return fail(c, CHECK_PTE_ANON, w.mm, addr, pte)
-        if m.rules.page_anon:
-            if (f.flags & PG_ANON) == 0:
-                return fail(c, CHECK_PTE_ANON, w.mm, addr, pte)
-            if f.mapping == 0 or f.mapping != v.anon_vma or f.index != linear:
-                return fail(c, CHECK_PTE_RMAP_ANON, w.mm, addr, pfn)
-        elif f.mapping != 0:
+        if ((f.flags & PG_ANON) != 0) != (m.rules.page_anon != 0):
             return fail(c, CHECK_PTE_ANON, w.mm, addr, pte)
+        if not m.rmap.page_fits(m, <uint32_t>pfn, w.vma, addr):
+            return fail(c, CHECK_PTE_RMAP_ANON, w.mm, addr, pfn)
         c.census[pfn] += 1
         if pte & PTE_RW:
             c.census[pfn] |= <uint32_t>CENSUS_WRITABLE

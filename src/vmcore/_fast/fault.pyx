@@ -175,6 +175,7 @@ cdef int do_wp_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
     # a page locked now (its write-out is being set up) is always copied
     if not (m.frames[old].flags & PG_LOCKED) and trylock_page(m, old) and can_share_swap_page(m, old):
         m.ptes[pte] = e | PTE_RW | PTE_D | PTE_A
+        m.rmap.page_exclusive(m, old, vma, addr)
         count(m, COW_REUSES)
         return FAULT_MINOR
     m.frames[old].refs += 1

@@ -518,6 +518,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t word_size      # 4 or 8: word of the simulated machine
     uint32_t swapin_drain   # 1: a major swap fault leaves no page in the pagevecs (see swap.pyx)
     uint32_t nonlinear_list     # 1: nonlinear vmas leave the index for the file's i_mmap_nonlinear
+    uint32_t vma_anon_vma   # 1: a vma that holds anonymous pages, in memory or swap, names its anon_vma
     uint64_t task_size      # TASK_SIZE
     uint64_t unmapped_base  # TASK_UNMAPPED_BASE
     uint64_t stack_top      # STACK_TOP
@@ -546,6 +547,7 @@ cdef struct rmap_ops:       # one reverse-mapping design; each function is expla
     int (*vma_fork)(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil
     int (*vma_split)(machine_t *m, uint32_t new, uint32_t old) noexcept nogil
     int (*vma_copy)(machine_t *m, uint32_t new, uint32_t old) noexcept nogil
+    int (*vma_adopt)(machine_t *m, uint32_t to, uint32_t from_) noexcept nogil
     void (*vma_unlink)(machine_t *m, uint32_t vma) noexcept nogil
     int (*may_merge)(machine_t *m, uint32_t a, uint32_t b) noexcept nogil
     void (*vma_merge)(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil
@@ -557,8 +559,10 @@ cdef struct rmap_ops:       # one reverse-mapping design; each function is expla
     # pages that move, or come back elsewhere
     int (*page_move)(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint32_t old, uint32_t new) noexcept nogil
     int (*page_misplaced)(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil
+    void (*page_exclusive)(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil
     # verification (check.pyx); nothing is counted
     uint64_t (*find)(machine_t *m, uint32_t pfn) noexcept nogil
+    int (*page_fits)(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil
     int (*verify)(void *check) noexcept nogil
 
 cdef struct i_mmap_iter:    # where a query stands; what the fields mean is the index's business

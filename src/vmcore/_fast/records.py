@@ -192,6 +192,7 @@ kernel_rules = _record(
             "word_size",
             "swapin_drain",
             "nonlinear_list",
+            "vma_anon_vma",
         ),
         _u4,
     ),

@@ -430,6 +430,12 @@ cdef uint64_t find(machine_t *m, uint32_t pfn) noexcept nogil:
             return n
 
 
+cdef int page_fits(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    cdef vma_t *v = &m.vmas[vma]
+    return f.mapping != 0 and f.mapping == v.anon_vma and f.index == v.pgoff + ((addr - v.start) >> PAGE_SHIFT)
+
+
 cdef int64_t ring_size(check_t *c, uint32_t a) noexcept nogil:
     """Vmas on the list of an anon_vma; -1 after a failure."""
     cdef machine_t *m = c.m
@@ -490,6 +496,7 @@ ops.vma_merge = vma_merge
 ops.vma_adjust_begin = vma_adjust_begin
 ops.vma_adjust_end = vma_adjust_end
 ops.find = find
+ops.page_fits = page_fits
 ops.verify = verify
 
 

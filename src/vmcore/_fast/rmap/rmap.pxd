@@ -18,6 +18,8 @@
 #   vma_fork(child, parent)   child vma was copied from parent (before its ptes are, before it is linked). 0 or -ENOMEM.
 #   vma_split(new, old)   new, filled but not linked, is about to take part of old's range. 0 or -ENOMEM.
 #   vma_copy(new, old)    mremap: new, filled but not linked, is about to get old's ptes. 0 or -ENOMEM.
+#   vma_adopt(to, from)   to is about to get pages of from, its neighbour, with part or all of from's range: it must be
+#                         able to find them. 0, or -ENOMEM with nothing changed.
 #   vma_unlink(vma)       vma goes away (munmap, exit, exec).
 #   may_merge(a, b)       veto: 1 if vmas a (below) and b may become one. b may be 0: a new range without vma.
 #   vma_merge(keep, dying)    dying's range went to keep; keep takes over what dying had. vma_unlink(dying) is NOT
@@ -31,7 +33,11 @@
 #                         address), then again.
 #   page_misplaced(pfn, vma, addr)    swap-in and swapoff: 1 if the page cannot be mapped at addr of vma, so it must
 #                         be copied at once.
+#   page_exclusive(pfn, vma, addr)    do_wp_page reuses the page, mapped at addr of vma: nobody else has it, so it may
+#                         leave an object that others walk.
 #   find(pfn)             for check: how many ptes that map the page the map leads to. Counts nothing.
+#   page_fits(pfn, vma, addr)     for check: 1 if what the page says of itself leads to addr of vma, where a pte maps it
+#                         as an anonymous page. vma is sound, the design's objects have been verified.
 #   verify(check_t *)     for check: the design's own objects. 0, or -1 after fail() (check_base.pxd). Sums: check.r.
 #
 # rmap_defaults fills a table with what most designs do: nothing.

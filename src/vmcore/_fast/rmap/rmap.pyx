@@ -49,6 +49,15 @@ cdef int never_misplaced(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr
     return 0
 
 
+cdef void no_claim(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil:
+    pass
+
+
+cdef int says_nothing(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil:
+    """2.6.5: an anonymous page names nothing."""
+    return m.frames[pfn].mapping == 0
+
+
 cdef int nothing_to_verify(void *check) noexcept nogil:
     return 0
 
@@ -60,6 +69,7 @@ cdef void rmap_defaults(rmap_ops *ops) noexcept nogil:
     ops.vma_fork = no_vmas
     ops.vma_split = no_vmas
     ops.vma_copy = no_vmas
+    ops.vma_adopt = no_vmas
     ops.vma_unlink = no_vma
     ops.may_merge = always
     ops.vma_merge = no_merge
@@ -69,6 +79,8 @@ cdef void rmap_defaults(rmap_ops *ops) noexcept nogil:
     ops.mm_exit = no_vma
     ops.page_move = no_move
     ops.page_misplaced = never_misplaced
+    ops.page_exclusive = no_claim
+    ops.page_fits = says_nothing
     ops.verify = nothing_to_verify
 
 
