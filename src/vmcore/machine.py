@@ -299,7 +299,7 @@ class Machine:
         return stats.slabinfo(self._engine)
 
     def ledger(self) -> dict[str, dict[str, int]]:
-        """Bytes, low_bytes and peak_bytes of each consumer of the machine's memory."""
+        """Bytes, low_bytes, the highest of both, and low_refusals of each consumer of the machine's memory."""
         return stats.ledger(self._engine)
 
     def zones(self) -> list[dict[str, Any]]:

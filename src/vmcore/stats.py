@@ -58,9 +58,13 @@ def vmstat(engine: Engine) -> dict[str, int]:
         "nr_slab": n["slab"],
     }
     out.update(zip(COUNTER_NAMES, engine.counters(), strict=True))
-    rules = n["rules"]
-    # a node of the simulated kernel is one L1 line, an anon_vma its object; both without the slack of their slabs
-    out["rmap_bytes"] = n["chain_nodes"] * rules["l1_line"] + n["nr_anon_vmas"] * rules["anon_vma_size"]
+    # what the reverse map's own objects take, without the slack of their slabs; a node that is linked nowhere (the
+    # spare) is not counted
+    rules, active = n["rules"], {name: objects for name, objects, *_ in engine.caches()}
+    out["rmap_bytes"] = n["chain_nodes"] * rules["l1_line"] + sum(
+        active[name] * rules[size]
+        for name, size in (("anon_vma", "anon_vma_size"), ("anonmm", "anonmm_size"), ("anon_vma_chain", "avc_size"))
+    )
     out["nr_tasks"] = n["nr_tasks"]
     out["nr_mms"] = n["nr_mms"]
     out["nr_vmas"] = n["nr_vmas"]
@@ -134,15 +138,25 @@ def slabinfo(engine: Engine) -> list[SlabInfo]:
 
 
 def ledger(engine: Engine) -> dict[str, dict[str, int]]:
-    """Who holds the machine's memory, by consumer: bytes, those in low memory, and the most there ever were."""
+    """Who holds the machine's memory, by consumer (fact sheet linux-2004 1.5, 1.8).
+
+    bytes and those of them in low memory; the most there ever were of either; and how often low memory had nothing
+    for it, even after reclaim or only after a kill, while high memory had free pages.
+    """
     return {
-        name: {"bytes": frames * PAGE, "low_bytes": low * PAGE, "peak_bytes": peak * PAGE}
-        for name, frames, low, peak in engine.ledger()
+        name: {
+            "bytes": frames * PAGE,
+            "low_bytes": low * PAGE,
+            "peak_bytes": peak * PAGE,
+            "low_peak_bytes": low_peak * PAGE,
+            "low_refusals": refused,
+        }
+        for name, frames, low, peak, low_peak, refused in engine.ledger()
     }
 
 
 def _frames(engine: Engine, consumer: str) -> int:
-    return next(frames for name, frames, _, _ in engine.ledger() if name == consumer)
+    return next(line[1] for line in engine.ledger() if line[0] == consumer)
 
 
 # ---------------------------------------------------------------- as /proc prints it

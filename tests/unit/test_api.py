@@ -263,7 +263,8 @@ def test_slabinfo_and_ledger(machine, task, kernel):
     ledger = machine.ledger()
     assert {"mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm", "mm",
             "stack", "slab_other", "page_cache"} <= set(ledger)
-    assert all(set(line) == {"bytes", "low_bytes", "peak_bytes"} for line in ledger.values())
+    keys = {"bytes", "low_bytes", "peak_bytes", "low_peak_bytes", "low_refusals"}
+    assert all(set(line) == keys for line in ledger.values())
     assert ledger["stack"]["bytes"] == 2 * 8192 and ledger["vma"]["bytes"] == PAGE
     assert sum(s.bytes for s in slabs.values()) == machine.meminfo()["Slab"] * 1024
 

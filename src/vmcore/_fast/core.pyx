@@ -433,10 +433,11 @@ cdef class Core:
         return out
 
     def ledger(self):
-        """(consumer, frames, frames of low memory, highest) of each consumer of the machine's own memory."""
+        """Of each consumer of the machine's own memory: (name, frames, frames of low memory, highest of each, refusals)."""
         cdef machine_t *m = self.claim()
         cdef int i
-        out = [(LEDGER_NAMES[i], m.any_used[i], m.lowmem_used[i], m.peak_used[i]) for i in range(NR_LEDGER)]
+        out = [(LEDGER_NAMES[i], m.any_used[i], m.lowmem_used[i], m.peak_used[i], m.low_peak_used[i], m.low_refused[i])
+               for i in range(NR_LEDGER)]
         self.release()
         return out
 

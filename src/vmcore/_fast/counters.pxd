@@ -60,6 +60,8 @@ cdef enum:
     FORK_TABLES                 # leaf tables made for children
     EXECS
     EXITS
+    VMAS_ALLOCATED              # vm_area_structs made, by whatever call
+    ZAP_PTES                    # entries taken out of page tables by munmap, exec, exit, truncate
     # reverse map
     RMAP_PAGES_WALKED           # calls of page_referenced and try_to_unmap on a mapped page
     RMAP_PTES_EXAMINED
@@ -70,6 +72,8 @@ cdef enum:
     RMAP_CHAIN_CONVERSIONS      # direct -> chain
     RMAP_CHAIN_COLLAPSES        # chain -> direct
     RMAP_CHAIN_SLOTS_SEARCHED   # slots looked at by remove
+    RMAP_CHAIN_ADDS             # ptes put into a node: not the first of a page, which is direct
+    RMAP_CHAIN_NODES_SEARCHED   # nodes, and so cache lines, looked at by remove
     RMAP_RANGE_SKIPS            # vmas on the list that do not cover the page
     RMAP_TRYLOCK_FAILS
     RMAP_UNMAP_SUCCESS
@@ -115,6 +119,7 @@ cdef enum:
     RECLAIM_PRIORITY_MIN        # 12 - lowest priority reached
     # memory
     ALLOC_FAILURES
+    ALLOC_REFUSALS              # low memory had nothing after reclaim, or a task was killed for it, while high memory was free
     ALLOC_LIVELOCK              # allocations that the kernel would have retried for ever
     OOM_CALLS
     OOM_KILLS

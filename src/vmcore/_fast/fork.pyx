@@ -18,9 +18,9 @@ from vmcore._fast.pool cimport pool_alloc, pool_free, pool_reserve, safe_point
 from vmcore._fast.locks cimport (
     down_i_shared, down_mmap_sem, spin_lock_ptl, spin_unlock_ptl, up_i_shared, up_mmap_sem)
 from vmcore._fast.bugs cimport bug, BUG_EXIT_MMAP_COUNT
-from vmcore._fast.counters cimport count, EXECS, EXITS, FORKS, FORK_VMAS
+from vmcore._fast.counters cimport count, ALLOC_REFUSALS, EXECS, EXITS, FORKS, FORK_VMAS
 from vmcore._fast.frame cimport alloc_pages, free_pages_ok, GFP_HIGHUSER, GFP_KERNEL
-from vmcore._fast.slab cimport cache_alloc, cache_free, ledger_note, LEDGER_STACK
+from vmcore._fast.slab cimport cache_alloc, cache_free, ledger_note, ledger_refusal, LEDGER_STACK
 from vmcore._fast.pagetable cimport free_pgtables, pgd_alloc, pgd_free, pte_alloc
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, put_page
 from vmcore._fast.vma cimport vma_alloc, vma_destroy, vma_free, vma_link
@@ -229,11 +229,13 @@ cdef int64_t task_start(machine_t *m, uint32_t mm, uint32_t stack, uint32_t pare
 
 cdef uint32_t stack_alloc(machine_t *m) noexcept nogil:
     cdef uint32_t pfn
+    cdef uint64_t refusals = m.counters[ALLOC_REFUSALS]
     if pool_reserve(m, POOL_TASK, 1) < 0 or pool_reserve(m, POOL_MM, 1) < 0:
         return 0
     pfn = alloc_pages(m, GFP_KERNEL, STACK_ORDER)
     if pfn != 0:
         ledger_note(m, LEDGER_STACK, pfn, 1 << STACK_ORDER)
+    ledger_refusal(m, LEDGER_STACK, refusals)
     return pfn
 
 

@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.bugs cimport BUG_DOUBLE_FREE, BUG_FREE_ANON, BUG_FREE_MAPPED, bug
 from vmcore._fast.clock cimport wait_event
 from vmcore._fast.counters cimport (
-    ALLOC_FAILURES, ALLOC_LIVELOCK, PGALLOC_HIGH, PGFREE, count, count_n, count_zone,
+    ALLOC_FAILURES, ALLOC_LIVELOCK, ALLOC_REFUSALS, OOM_KILLS, PGALLOC_HIGH, PGFREE, count, count_n, count_zone,
 )
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
@@ -387,6 +387,12 @@ cdef uint32_t alloc_failed(machine_t *m) noexcept nogil:
     return 0
 
 
+cdef inline int only_low_is_short(machine_t *m, int top) noexcept nogil:
+    """A request for low memory, while high memory has more free pages than it wants to keep."""
+    cdef zone_t *high = &m.zones[<int>ZONE_HIGHMEM]
+    return top < ZONE_HIGHMEM and m.nr_zones == 3 and high.free_pages > high.pages_low
+
+
 cdef inline int current_dying(machine_t *m) noexcept nogil:
     return m.current != 0 and m.tasks[m.current].state != TASK_ALIVE
 
@@ -395,6 +401,9 @@ cdef uint32_t alloc_slow(machine_t *m, int top, uint32_t gfp, uint32_t order) no
     cdef uint32_t pfn, pf
     cdef uint64_t since = m.now
     cdef uint64_t freed
+    cdef uint64_t kills
+    cdef int refused = 0
+    cdef int low
     cdef int z
     if not (m.pf & PF_MEMALLOC):
         m.scan_serial += 1
@@ -414,6 +423,8 @@ cdef uint32_t alloc_slow(machine_t *m, int top, uint32_t gfp, uint32_t order) no
             return alloc_failed(m)
         pf = m.pf
         m.pf |= PF_MEMALLOC
+        low = only_low_is_short(m, top)
+        kills = m.counters[OOM_KILLS]
         m.reclaim.try_to_free_pages(m, gfp)
         m.pf = pf | (m.pf & PF_SWAPOFF_FAILED)
         if m.host_error != 0:
@@ -421,6 +432,9 @@ cdef uint32_t alloc_slow(machine_t *m, int top, uint32_t gfp, uint32_t order) no
         if m.pf & PF_SWAPOFF_FAILED:
             return alloc_failed(m)
         pfn = take(m, top, gfp, order, MARK_MIN)
+        if low and not refused and (pfn == 0 or m.counters[OOM_KILLS] != kills):
+            count(m, ALLOC_REFUSALS)
+            refused = 1
         if pfn != 0:
             return pfn
         if m.current != 0 and m.tasks[m.current].memdie:

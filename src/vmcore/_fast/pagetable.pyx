@@ -14,10 +14,11 @@ from libc.string cimport memset
 from vmcore._fast.records cimport (
     machine_t, mm_t, table_t, frame_t, pool_t, POOL_PTE, POOL_TABLE, PG_TABLE, PTE_P, PTE_SHIFT, CACHE_PGD)
 from vmcore._fast.pool cimport pool_alloc, pool_free
+from vmcore._fast.counters cimport ALLOC_REFUSALS
 from vmcore._fast.bugs cimport bug, BUG_PTE_NOT_NONE
 from vmcore._fast.frame cimport (
     alloc_pages, free_hot_cold_page, GFP_KERNEL, GFP_HIGHUSER, GFP_REPEAT_)
-from vmcore._fast.slab cimport cache_alloc, cache_free, ledger_note, LEDGER_PAGE_TABLES, LEDGER_UPPER_TABLES
+from vmcore._fast.slab cimport cache_alloc, cache_free, ledger_note, ledger_refusal, LEDGER_PAGE_TABLES, LEDGER_UPPER_TABLES
 
 
 # ---------------------------------------------------------------- one table
@@ -33,6 +34,7 @@ cdef uint32_t table_new(machine_t *m, uint32_t mm, int level, uint64_t base) noe
     cdef mm_t *mp = &m.mms[mm]
     cdef uint32_t pfn = 0
     cdef uint32_t gfp = GFP_KERNEL
+    cdef uint64_t refusals = m.counters[ALLOC_REFUSALS]
     cdef table_t *tb
     cdef frame_t *f
     if t == 0:
@@ -49,6 +51,7 @@ cdef uint32_t table_new(machine_t *m, uint32_t mm, int level, uint64_t base) noe
     else:
         # may reclaim: no table is freed by that, so what the caller found on its way down stays valid
         pfn = alloc_pages(m, gfp, 0)
+        ledger_refusal(m, LEDGER_PAGE_TABLES if level == 0 else LEDGER_UPPER_TABLES, refusals)
         if pfn == 0:
             pool_free(m, POOL_PTE, t)
             return 0

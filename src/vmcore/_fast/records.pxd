@@ -388,7 +388,7 @@ cdef struct zone_t:
     uint64_t idle_changes
     uint64_t idle_active
     uint64_t idle_inactive
-    uint64_t idle_delta[128]
+    uint64_t idle_delta[256]
 
 # ---------------------------------------------------------------- swap areas
 
@@ -528,7 +528,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
 # ---------------------------------------------------------------- counters: enum in counters.pxd
 
 cdef enum:
-    MAX_COUNTERS = 128
+    MAX_COUNTERS = 256
 
 # ---------------------------------------------------------------- designs: tables of functions
 
@@ -683,6 +683,8 @@ cdef struct machine_t:
     uint64_t lowmem_used[16]        # frames by LEDGER_* consumer (slab.pxd)
     uint64_t any_used[16]
     uint64_t peak_used[16]
+    uint64_t low_peak_used[16]      # the same of low memory
+    uint64_t low_refused[16]        # allocations that ALLOC_REFUSALS counts, by who asked (1.8)
     # -- swap
     swap_area_t swap[32]
     int32_t swap_head       # first area in priority order, -1 = none
@@ -717,6 +719,6 @@ cdef struct machine_t:
     uint32_t trylock_rate   # failures per 1024
     uint32_t arch           # ARCH_* of records.py
     kernel_rules rules
-    uint64_t counters[128]
+    uint64_t counters[256]
     uint64_t ram_bytes
     pool_t pools[24]

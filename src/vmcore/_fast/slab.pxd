@@ -2,10 +2,11 @@
 # 1.7.
 #
 # An object is known by its number in the cache, which is its index in the engine's pool (vma, anon_vma, radix node,
-# chain node; mm, file for what hangs on those). Object k lies in slab k // num. A slab takes its frames in lowmem
+# chain node; mm, file for what hangs on those). Object k lies in slab (k - 1) // num. A slab takes its frames in lowmem
 # (GFP_KERNEL) when its first object is taken, and gives them back when the last one goes. Because pools hand out freed
 # indexes first, partial slabs fill before new ones.
 from libc.stdint cimport uint32_t, uint64_t
+from vmcore._fast.counters cimport ALLOC_REFUSALS
 from vmcore._fast.records cimport machine_t
 
 cdef enum:
@@ -43,5 +44,13 @@ cdef inline void ledger_note(machine_t *m, int consumer, uint32_t pfn, int n) no
     m.any_used[consumer] += n
     if m.nr_zones != 3 or pfn < m.zones[2].start_pfn:
         m.lowmem_used[consumer] += n
+        if m.lowmem_used[consumer] > m.low_peak_used[consumer]:
+            m.low_peak_used[consumer] = m.lowmem_used[consumer]
     if m.any_used[consumer] > m.peak_used[consumer]:
         m.peak_used[consumer] = m.any_used[consumer]
+
+cdef inline void ledger_refusal(machine_t *m, int consumer, uint64_t before) noexcept nogil:
+    """An allocation for `consumer` is over; `before` is what ALLOC_REFUSALS was. In the end it may have had its page:
+    then somebody was killed for it."""
+    if m.counters[ALLOC_REFUSALS] != before:
+        m.low_refused[consumer] += 1

@@ -10,7 +10,7 @@ marked [M] there or absent are ours, from memory of the era: radix_tree_node 276
 from libc.errno cimport ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
-from vmcore._fast.counters cimport SLAB_PAGES_ALLOCATED, SLAB_PAGES_FREED, count_n
+from vmcore._fast.counters cimport ALLOC_REFUSALS, SLAB_PAGES_ALLOCATED, SLAB_PAGES_FREED, count_n
 from vmcore._fast.frame cimport GFP_HIGHMEM_, alloc_pages, free_pages_ok
 from vmcore._fast.records cimport (
     CACHE_ANON_VMA, CACHE_ANONMM, CACHE_AVC, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD,
@@ -61,6 +61,16 @@ cdef uint32_t slab_geometry(uint32_t size, uint32_t align, uint32_t l1_line, uin
     objsize[0] = size
     order[0] = o
     return num
+
+
+def geometry(uint32_t size, uint32_t align, uint32_t l1_line, uint32_t word):
+    """(size after alignment, objects a slab, pages a slab) of a cache; align as in slab.pxd."""
+    cdef uint32_t objsize, order
+    cdef uint32_t num
+    if not (0 < size <= 65536 and align <= 2 and l1_line in (16, 32, 64, 128) and word in (4, 8)):
+        raise ValueError(f"no cache has size={size}, align={align}, l1_line={l1_line}, word={word}")
+    num = slab_geometry(size, align, l1_line, word, &objsize, &order)
+    return objsize, num, 1 << order
 
 
 cdef void cache_init(machine_t *m, int cache, uint32_t size, uint32_t align, uint64_t objects,
@@ -146,11 +156,13 @@ cdef void slab_release(machine_t *m, cache_t *c, int cache, slab_t *s) noexcept 
 
 cdef int cache_alloc(machine_t *m, int cache, uint32_t obj, uint32_t gfp) noexcept nogil:
     cdef cache_t *c = &m.caches[cache]
-    cdef uint32_t k = obj // c.num
+    cdef uint32_t k = (obj - 1) // c.num        # numbers begin at 1
     cdef slab_t *s = &m.slabs[c.map + k]
     cdef uint32_t pfn
+    cdef uint64_t refusals = m.counters[ALLOC_REFUSALS]
     if s.frame == 0:
         pfn = alloc_pages(m, gfp & ~<uint32_t>GFP_HIGHMEM_, c.order)
+        ledger_refusal(m, consumer(cache), refusals)
         if pfn == 0:
             return -ENOMEM
         if s.frame != 0:            # reclaim, while we waited, took an object of the same slab
@@ -176,7 +188,7 @@ cdef int cache_alloc(machine_t *m, int cache, uint32_t obj, uint32_t gfp) noexce
 
 cdef void cache_free(machine_t *m, int cache, uint32_t obj) noexcept nogil:
     cdef cache_t *c = &m.caches[cache]
-    cdef uint32_t k = obj // c.num
+    cdef uint32_t k = (obj - 1) // c.num        # numbers begin at 1
     cdef slab_t *s = &m.slabs[c.map + k]
     s.inuse -= 1
     c.active -= 1

@@ -12,7 +12,7 @@ from libc.string cimport memset
 from vmcore._fast.bugs cimport BUG_VMA_OVERLAP, bug
 from vmcore._fast.counters cimport (
     FIND_VMA_CACHE_HITS, FIND_VMA_CALLS, FIND_VMA_STEPS, VMA_MERGES, VMA_MERGES_REFUSED_ANON_VMA,
-    VMA_MERGES_REFUSED_PGOFF, VMA_SPLITS, count)
+    VMA_MERGES_REFUSED_PGOFF, VMA_SPLITS, VMAS_ALLOCATED, count)
 from vmcore._fast.filemap cimport file_put
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.locks cimport (
@@ -95,6 +95,7 @@ cdef uint32_t vma_alloc(machine_t *m) noexcept nogil:
     if cache_alloc(m, CACHE_VMA, vma, GFP_KERNEL) < 0:
         pool_free(m, POOL_VMA, vma)
         return 0
+    count(m, VMAS_ALLOCATED)
     return vma
 
 

@@ -11,6 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport (
     i_mmap_iter, machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_A,
     PTE_D, PTE_ANON, PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT)
+from vmcore._fast.counters cimport count_n, ZAP_PTES
 from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
 from vmcore._fast.filemap cimport set_page_dirty
@@ -91,6 +92,7 @@ cdef void zap_leaf(machine_t *m, uint32_t mm, uint32_t at, uint32_t n) noexcept 
         elif pte_is_swap(pte):
             swapped += 1
             free_swap_and_cache(m, pte_swp(pte))
+    count_n(m, ZAP_PTES, rss + swapped)
     mp.rss -= rss
     mp.anon_rss -= anon
     mp.swapents -= swapped

@@ -27,7 +27,8 @@ from vmcore._fast.bugs cimport (
     BUG_UNMAP_NO_MAPPING, BUG_UNMAP_NO_MM)
 from vmcore._fast.counters cimport (
     count, count_n, RMAP_PAGES_WALKED, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_NODES_ALLOCATED, RMAP_NODES_FREED,
-    RMAP_CHAIN_CONVERSIONS, RMAP_CHAIN_COLLAPSES, RMAP_CHAIN_SLOTS_SEARCHED, RMAP_TRYLOCK_FAILS, RMAP_UNMAP_SUCCESS,
+    RMAP_CHAIN_ADDS, RMAP_CHAIN_CONVERSIONS, RMAP_CHAIN_COLLAPSES, RMAP_CHAIN_NODES_SEARCHED,
+    RMAP_CHAIN_SLOTS_SEARCHED, RMAP_TRYLOCK_FAILS, RMAP_UNMAP_SUCCESS,
     RMAP_UNMAP_AGAIN, RMAP_UNMAP_FAIL)
 from vmcore._fast.frame cimport GFP_KERNEL, page_mapped
 from vmcore._fast.pagetable cimport pte_pfn, pte_present
@@ -117,7 +118,9 @@ cdef void page_add(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint
         f.rmap = node
         f.flags &= ~<uint32_t>PG_DIRECT
         count(m, RMAP_CHAIN_CONVERSIONS)
+        count(m, RMAP_CHAIN_ADDS)
     else:
+        count(m, RMAP_CHAIN_ADDS)
         w = node_at(m, f.rmap)
         if w[0] & IDX_MASK:
             w[0] -= 1
@@ -152,6 +155,7 @@ cdef void page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
     cdef uint32_t nrpte = m.nrpte
     cdef uint32_t node, i, next_node
     cdef uint64_t searched = 0
+    cdef uint64_t nodes = 0
     cdef uint32_t *w
     cdef uint32_t *head
     page_map_lock(m, pfn)
@@ -172,6 +176,7 @@ cdef void page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
             next_node = w[0] >> IDX_BITS
             if next_node != 0:
                 prefetch_read(node_at(m, next_node))
+            nodes += 1
             i = w[0] & IDX_MASK
             while i < nrpte and w[1 + i] != pte:
                 searched += 1
@@ -183,6 +188,7 @@ cdef void page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
                 break
             node = next_node
         count_n(m, RMAP_CHAIN_SLOTS_SEARCHED, searched)
+        count_n(m, RMAP_CHAIN_NODES_SEARCHED, nodes)
         if node == 0:
             bug(m, BUG_RMAP_REMOVE_UNMAPPED, pfn, pte, f.rmap)
             return
