@@ -433,7 +433,7 @@ cdef class Core:
         return out
 
     def ledger(self):
-        """Of each consumer of the machine's own memory: (name, frames, frames of low memory, highest of each, refusals)."""
+        """(name, frames, frames of low memory, highest of both, refusals) of each consumer of the machine's memory."""
         cdef machine_t *m = self.claim()
         cdef int i
         out = [(LEDGER_NAMES[i], m.any_used[i], m.lowmem_used[i], m.peak_used[i], m.low_peak_used[i], m.low_refused[i])

@@ -18,7 +18,8 @@ from vmcore._fast.counters cimport ALLOC_REFUSALS
 from vmcore._fast.bugs cimport bug, BUG_PTE_NOT_NONE
 from vmcore._fast.frame cimport (
     alloc_pages, free_hot_cold_page, GFP_KERNEL, GFP_HIGHUSER, GFP_REPEAT_)
-from vmcore._fast.slab cimport cache_alloc, cache_free, ledger_note, ledger_refusal, LEDGER_PAGE_TABLES, LEDGER_UPPER_TABLES
+from vmcore._fast.slab cimport (
+    cache_alloc, cache_free, ledger_note, ledger_refusal, LEDGER_PAGE_TABLES, LEDGER_UPPER_TABLES)
 
 
 # ---------------------------------------------------------------- one table
