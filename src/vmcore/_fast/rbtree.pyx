@@ -4,6 +4,10 @@ A node is three u32 inside a record: parent << 1 | black, left, right; 0 is no n
 verifies: the root is black, a red node has black children, every way from the root to a missing child passes equally
 many black nodes, and each child names its parent. Keys are the caller's: it walks down and says where to link.
 
+In an augmented tree (rb_view.augment) a value is a function of the node's key and its children's values, so a change
+below matters above only as long as values change: propagate() climbs that far. A rotation keeps the set of nodes below
+its place, so the node that comes up takes over the value of the one that goes down.
+
 Drawn: upper case is black, lower case red; N the node at hand, P its parent, G the grandparent, U the uncle, S the
 sibling. Each case is drawn for a left child; the mirror image is the same code with `side` and `other` exchanged.
 """
@@ -17,11 +21,7 @@ cdef enum:
     MAX_DEPTH = 64          # a red-black tree of 2^32 nodes is no deeper
 
 
-cdef inline uint32_t parent_of(rb_view *v, uint32_t i) noexcept nogil:
-    return rb_node(v, i)[0] >> 1
-
-
-cdef inline int is_black(rb_view *v, uint32_t i) noexcept nogil:
+cdef inline int is_black(const rb_view *v, uint32_t i) noexcept nogil:
     """A missing node is black."""
     return i == 0 or (rb_node(v, i)[0] & BLACK) != 0
 
@@ -49,6 +49,17 @@ cdef inline void replace_child(rb_view *v, uint32_t *root, uint32_t parent, uint
         p[RIGHT] = new
 
 
+cdef void propagate(rb_view *v, uint32_t node) noexcept nogil:
+    """The values from node upwards, until one stays as it was."""
+    cdef uint64_t value
+    while node != 0:
+        value = v.augment(v, node)
+        if rb_value(v, node)[0] == value:
+            return
+        rb_value(v, node)[0] = value
+        node = rb_parent(v, node)
+
+
 cdef void rotate(rb_view *v, uint32_t *root, uint32_t top, int side) noexcept nogil:
     """`top` goes down to `side`; its child of the other side takes its place. Colours stay with the nodes."""
     cdef int other = LEFT + RIGHT - side
@@ -63,6 +74,9 @@ cdef void rotate(rb_view *v, uint32_t *root, uint32_t top, int side) noexcept no
     set_parent(v, up, above)
     replace_child(v, root, above, top, up)
     set_parent(v, top, up)
+    if v.augment != NULL:
+        rb_value(v, up)[0] = rb_value(v, top)[0]
+        rb_value(v, top)[0] = v.augment(v, top)
 
 
 cdef void rb_insert(rb_view *v, uint32_t *root, uint32_t node, uint32_t parent, int right) noexcept nogil:
@@ -76,13 +90,16 @@ cdef void rb_insert(rb_view *v, uint32_t *root, uint32_t node, uint32_t parent, 
         root[0] = node
     else:
         rb_node(v, parent)[RIGHT if right else LEFT] = node
+    if v.augment != NULL:
+        rb_value(v, node)[0] = v.augment(v, node)
+        propagate(v, parent)
 
     # the only property that may not hold: node and its parent are both red
     while True:
-        parent = parent_of(v, node)
+        parent = rb_parent(v, node)
         if parent == 0 or is_black(v, parent):
             break
-        grand = parent_of(v, parent)            # exists, because a red node is not the root
+        grand = rb_parent(v, parent)            # exists, because a red node is not the root
         side = LEFT if rb_node(v, grand)[LEFT] == parent else RIGHT
         other = LEFT + RIGHT - side
         uncle = rb_node(v, grand)[other]
@@ -126,7 +143,7 @@ cdef void erase_fixup(rb_view *v, uint32_t *root, uint32_t node, uint32_t parent
             # case 2: (N, S(A, B)) -> (N, s(A, B)): now the whole of parent lacks one
             paint(v, sibling, 0)
             node = parent
-            parent = parent_of(v, node)
+            parent = rb_parent(v, node)
             continue
         if is_black(v, s[other]):
             # case 3: (N, S(a, B)) -> (N, A(-, s(-, B))): the outer child is red
@@ -149,7 +166,8 @@ cdef void erase_fixup(rb_view *v, uint32_t *root, uint32_t node, uint32_t parent
 cdef void rb_erase(rb_view *v, uint32_t *root, uint32_t node) noexcept nogil:
     cdef uint32_t *n = rb_node(v, node)
     cdef uint32_t *s
-    cdef uint32_t child, parent, black, heir
+    cdef uint32_t child, parent, black
+    cdef uint32_t heir = 0
     if n[LEFT] != 0 and n[RIGHT] != 0:
         # two children: the next node in order leaves its place, where it has no left child, and takes over this one
         heir = n[RIGHT]
@@ -178,11 +196,18 @@ cdef void rb_erase(rb_view *v, uint32_t *root, uint32_t node) noexcept nogil:
         if child != 0:
             set_parent(v, child, parent)
         replace_child(v, root, parent, node, child)
+    if v.augment != NULL:
+        # the values above the heir knew the node's value in its place
+        if heir != 0:
+            rb_value(v, heir)[0] = rb_value(v, node)[0]
+        propagate(v, parent)
+        if heir != parent:
+            propagate(v, heir)
     if black and root[0] != 0:
         erase_fixup(v, root, child, parent)
 
 
-cdef uint32_t rb_first(rb_view *v, uint32_t root) noexcept nogil:
+cdef uint32_t rb_first(const rb_view *v, uint32_t root) noexcept nogil:
     if root == 0:
         return 0
     while rb_node(v, root)[LEFT] != 0:
@@ -190,7 +215,7 @@ cdef uint32_t rb_first(rb_view *v, uint32_t root) noexcept nogil:
     return root
 
 
-cdef uint32_t rb_step(rb_view *v, uint32_t node, int side) noexcept nogil:
+cdef uint32_t rb_step(const rb_view *v, uint32_t node, int side) noexcept nogil:
     """The neighbour in order: side RIGHT is the next one, LEFT the one before."""
     cdef int other = LEFT + RIGHT - side
     cdef uint32_t at = rb_node(v, node)[side]
@@ -198,52 +223,55 @@ cdef uint32_t rb_step(rb_view *v, uint32_t node, int side) noexcept nogil:
         while rb_node(v, at)[other] != 0:
             at = rb_node(v, at)[other]
         return at
-    at = parent_of(v, node)
+    at = rb_parent(v, node)
     while at != 0 and rb_node(v, at)[side] == node:
         node = at
-        at = parent_of(v, node)
+        at = rb_parent(v, node)
     return at
 
 
-cdef uint32_t rb_next(rb_view *v, uint32_t node) noexcept nogil:
+cdef uint32_t rb_next(const rb_view *v, uint32_t node) noexcept nogil:
     return rb_step(v, node, RIGHT)
 
 
-cdef uint32_t rb_prev(rb_view *v, uint32_t node) noexcept nogil:
+cdef uint32_t rb_prev(const rb_view *v, uint32_t node) noexcept nogil:
     return rb_step(v, node, LEFT)
 
 
-cdef int64_t check_below(rb_view *v, uint32_t node, uint32_t parent, int depth, int64_t *nodes,
+cdef int64_t check_below(rb_view *v, uint32_t node, uint32_t parent, uint64_t limit, int depth, int64_t *nodes,
                          uint32_t *bad) noexcept nogil:
     """Black height of the subtree at node, or -1. A node has one parent field, so a loop or a shared subtree fails."""
     cdef uint32_t *n
     cdef int64_t left, right
     if node == 0:
         return 0
+    if node >= limit or depth > MAX_DEPTH:
+        bad[0] = node
+        return -1
     n = rb_node(v, node)
-    if depth > MAX_DEPTH or (n[0] >> 1) != parent or (n[LEFT] != 0 and n[LEFT] == n[RIGHT]):
+    if (n[0] >> 1) != parent or (n[LEFT] != 0 and n[LEFT] == n[RIGHT]) or n[LEFT] >= limit or n[RIGHT] >= limit:
         bad[0] = node
         return -1
     if (n[0] & BLACK) == 0 and (parent == 0 or not is_black(v, n[LEFT]) or not is_black(v, n[RIGHT])):
         bad[0] = node
         return -1
-    left = check_below(v, n[LEFT], node, depth + 1, nodes, bad)
+    left = check_below(v, n[LEFT], node, limit, depth + 1, nodes, bad)
     if left < 0:
         return -1
-    right = check_below(v, n[RIGHT], node, depth + 1, nodes, bad)
+    right = check_below(v, n[RIGHT], node, limit, depth + 1, nodes, bad)
     if right < 0:
         return -1
-    if left != right:
+    if left != right or (v.augment != NULL and rb_value(v, node)[0] != v.augment(v, node)):
         bad[0] = node
         return -1
     nodes[0] += 1
     return left + (n[0] & BLACK)
 
 
-cdef int64_t rb_check(rb_view *v, uint32_t root, uint32_t *bad) noexcept nogil:
+cdef int64_t rb_check(rb_view *v, uint32_t root, uint64_t limit, uint32_t *bad) noexcept nogil:
     cdef int64_t nodes = 0
     bad[0] = 0
-    if check_below(v, root, 0, 0, &nodes, bad) < 0:
+    if check_below(v, root, 0, limit, 0, &nodes, bad) < 0:
         return -1
     return nodes
 
@@ -307,7 +335,7 @@ cdef class _py_Tree:
     def check(self):
         """(number of nodes or -1, offending node)"""
         cdef uint32_t bad = 0
-        cdef int64_t n = rb_check(&self.v, self.root, &bad)
+        cdef int64_t n = rb_check(&self.v, self.root, <uint64_t>self.n + 1, &bad)
         return n, bad
 
     def forward(self):

@@ -34,6 +34,8 @@ cdef inline rb_view tree_of(machine_t *m) noexcept nogil:
     v.base = <char *>m.vmas
     v.stride = sizeof(vma_t)
     v.off = <uint64_t>(<char *>&m.vmas.rb_parent - <char *>m.vmas)
+    v.augment = NULL
+    v.value = 0
     return v
 
 
