@@ -217,6 +217,26 @@ _RULES_2_6_5 = {
     "min_free_max": 16384,
     "swapin_drain": 1,          # ours, see fault.pyx: a task that slept for a swap read finds the pagevecs drained
 }
+# What 2.6.7 does otherwise than 2.6.5 beside its designs; a preset adds it to _RULES_2_6_5. Not here, because nothing
+# could see it in this engine: the copied page that goes to the LRU before or after its pte is set (4.4; nothing runs
+# in between), a write that is over when writepage returns (7.4; our devices end none before the next switch point),
+# the place of the may_fs test (7.4; all who may wait here have __GFP_FS), pdflush woken for fewer pages (7.5; there is
+# none), the zero page's count (4.3; its frame is reserved for good).
+RULES_2_6_7: Mapping[str, int] = {
+    "swapin_cow": 1,  # 4.6
+    "gup_test": 1,  # 2.5
+    "unmap_young_fails": 1,  # 2.5
+    "nonlinear_list": 1,  # 3.3
+    "scan_by_priority": 1,  # 7.3
+    "scanned_late": 1,  # 7.4
+    "progress_each": 1,  # 7.5
+    "prev_priority_now": 1,  # 7.5
+    "kswapd_to_zero": 1,  # 7.5
+    "zone_protection": 1,  # 7.6
+    "zap_accessed": 1,  # 6.9
+    "gup_zero": 1,  # 4.9
+    "stack_prepares": 1,  # 4.1
+}
 _PAGE_2_6_5 = {4: 36, 8: 64}  # 1.1: 40 and 72 with the union pte or the mapcount
 _VMA_2_6_5 = {4: 64, 8: 128}  # 1.6
 

@@ -292,6 +292,8 @@ cdef int expand_stack(machine_t *m, uint32_t vma, uint64_t addr) noexcept nogil:
         return -ENOMEM
     if rlim[RLIM_AS] != ~<uint64_t>0 and (p.total_vm + grow) << 12 > rlim[RLIM_AS]:
         return -ENOMEM
+    if m.rules.stack_prepares and m.rmap.anon_prepare(m, vma) != 0:
+        return -ENOMEM
     if v.flags & VM_ACCOUNT and m.up.charge(m, p.task, grow) != 0:
         return -ENOMEM
     vma_set_range(m, vma, start, v.end, v.pgoff - grow)
@@ -349,6 +351,13 @@ cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t
         if vma == 0 or start < m.vmas[vma].start:
             return -EFAULT
         write = (m.vmas[vma].flags & VM_WRITE) != 0
+        if (m.rules.gup_zero and not write and m.vmas[vma].file == 0 and leaf_cached(m, mm, start) == 0
+                and m.vmas[vma].flags & (VM_READ | VM_EXEC)):
+            # untouched anonymous memory: the reader is given the zero page, and no table is made for it
+            start = ((start >> m.leaf_shift) + 1) << m.leaf_shift
+            if start > m.vmas[vma].end:
+                start = m.vmas[vma].end
+            continue
         if not write and not (m.vmas[vma].flags & (VM_READ | VM_EXEC)):
             return -EFAULT
         for _tries in range(4):     # 2.6.5 needs a second fault after some swap-ins

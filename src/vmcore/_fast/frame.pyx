@@ -355,9 +355,47 @@ cdef enum:
     MARK_MIN = 1
     MARK_NONE = 2
 
+cdef uint64_t protection(machine_t *m, int z, int type) noexcept nogil:
+    """2.6.7: free pages of zone z that an allocation whose preferred zone is `type` must leave: the low marks of all
+    zones from z to it, and lower_zone_protection times those above z. Grows with the distance, so that what could go
+    higher up does not fill low memory."""
+    cdef uint64_t n = m.zones[z].pages_low
+    cdef int k
+    for k in range(z + 1, type + 1):
+        if m.zones[k].present:
+            n += m.zones[k].pages_low * (1 + <uint64_t>m.lower_zone_protection)
+    return n
+
+
+cdef uint32_t take_protected(machine_t *m, int top, uint32_t gfp, uint32_t order, int mark) noexcept nogil:
+    """One pass down the zonelist of 2.6.7: thresholds by the preferred zone, which is the highest that exists. Every
+    pass asks for the same, only __GFP_HIGH may go a quarter of low deeper in the second."""
+    cdef uint64_t need
+    cdef uint32_t pfn
+    cdef int z
+    cdef zone_t *zone
+    while top > 0 and m.zones[top].present == 0:
+        top -= 1
+    for z in range(top, -1, -1):
+        zone = &m.zones[z]
+        if zone.present == 0:
+            continue
+        need = (<uint64_t>1 << order) + protection(m, z, top)
+        if mark == MARK_MIN and gfp & GFP_HIGH_:
+            need -= zone.pages_low >> 2
+        if zone.free_pages < need and not (not (gfp & GFP_WAIT_) and zone.free_pages >= zone.pages_high):
+            continue
+        pfn = buffered_rmqueue(m, z, order, gfp & GFP_COLD_)
+        if pfn != 0:
+            return prepare(m, pfn, z, order)
+    return 0
+
+
 cdef uint32_t take(machine_t *m, int top, uint32_t gfp, uint32_t order, int mark) noexcept nogil:
     """One pass down the zonelist with the incremental threshold of 2.6.5: each zone's mark adds up for the zones below
     it."""
+    if m.rules.zone_protection and mark != MARK_NONE:
+        return take_protected(m, top, gfp, order, mark)
     cdef uint64_t need = <uint64_t>1 << order
     cdef uint64_t local
     cdef uint32_t pfn
@@ -431,7 +469,7 @@ cdef uint32_t alloc_slow(machine_t *m, int top, uint32_t gfp, uint32_t order) no
             return 0
         if m.pf & PF_SWAPOFF_FAILED:
             return alloc_failed(m)
-        pfn = take(m, top, gfp, order, MARK_MIN)
+        pfn = take(m, top, gfp, order, MARK_LOW if m.rules.zone_protection else MARK_MIN)
         if low and not refused and (pfn == 0 or m.counters[OOM_KILLS] != kills):
             count(m, ALLOC_REFUSALS)
             refused = 1

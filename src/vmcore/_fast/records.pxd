@@ -519,6 +519,16 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t swapin_drain   # 1: a major swap fault leaves no page in the pagevecs (see swap.pyx)
     uint32_t nonlinear_list     # 1: nonlinear vmas leave the index for the file's i_mmap_nonlinear
     uint32_t vma_anon_vma   # 1: a vma that holds anonymous pages, in memory or swap, names its anon_vma
+    # v2_6 reclaim, and what belongs to it; 0 is 2.6.5, 1 is 2.6.7
+    uint32_t scan_by_priority   # how much a call scans: the active list too goes by the priority
+    uint32_t scanned_late       # pages drive the slab shrinkers only if they are neither locked nor being written
+    uint32_t progress_each      # direct reclaim: one priority must free enough; and !GFP_FS goes on to the next
+    uint32_t prev_priority_now  # prev_priority falls while zones are scanned, not only at the end
+    uint32_t kswapd_to_zero     # kswapd goes down to priority 0, else to 1
+    uint32_t zone_protection    # allocation: thresholds by preferred zone; the last pass asks for them too
+    uint32_t zap_accessed       # young pte zapped: 0 page of a file is marked accessed, 1 swap-cache page too, 2 none
+    uint32_t gup_zero           # get_user_pages to read untouched anonymous memory makes no page table
+    uint32_t stack_prepares     # stack growth makes the vma ready for anonymous pages first
     uint64_t task_size      # TASK_SIZE
     uint64_t unmapped_base  # TASK_UNMAPPED_BASE
     uint64_t stack_top      # STACK_TOP

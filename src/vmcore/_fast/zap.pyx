@@ -46,10 +46,13 @@ cdef inline void zap_present(machine_t *m, uint64_t pte, uint32_t at, int chains
         f = &m.frames[pfn]
         if not f.flags & <uint32_t>PG_DIRTY:
             set_page_dirty(m, pfn)
+    # who has a page_mapping: up to 2.6.6 files, in 2.6.7 the swap cache too; 2.4 does not ask
     if (pte & (PTE_A | PTE_ANON)) == PTE_A:
         f = &m.frames[pfn]
-        if f.mapping != 0 and not f.flags & <uint32_t>PG_SWAPCACHE:
+        if f.mapping != 0 and not f.flags & <uint32_t>PG_SWAPCACHE and m.rules.zap_accessed != 2:
             mark_page_accessed(m, pfn)
+    elif pte & PTE_A and m.rules.zap_accessed == 1 and m.frames[pfn].flags & <uint32_t>PG_SWAPCACHE:
+        mark_page_accessed(m, pfn)
     if m.mapcount[pfn] > 1:
         # still mapped: nothing to release, and its swap slot has another user than the cache (count > 2)
         if chains:

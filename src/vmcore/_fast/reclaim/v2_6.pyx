@@ -1,4 +1,5 @@
-"""Reclaim of 2.6.5: active and inactive list a zone. mm/vmscan.c; fact sheet linux-2004 7.3, 7.4, 7.5.
+"""Reclaim of 2.6.5 and 2.6.7: active and inactive list a zone. mm/vmscan.c; fact sheet linux-2004 7.3, 7.4, 7.5. Where
+the two differ, a field of m.rules says so.
 
 The kernel takes pages off a list one by one; so does this code, in the same order, but 32 at a time through stages
 (frame record, reverse map, decision), each of which prefetches for the next: the cost of a page is the number of cache
@@ -244,6 +245,10 @@ cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogi
         count(m, RECLAIM_KEEP_LOCKED)
         return KEEP
     f.flags |= PG_LOCKED
+    if f.flags & PG_WRITEBACK and m.rules.scanned_late:
+        count(m, RECLAIM_KEEP_WRITEBACK)
+        return KEEP_LOCKED
+    sc.scanned += m.rules.scanned_late
     if f.flags & PG_SWAPCACHE or page_mapped(m, pfn, f):
         sc.scanned += 1
     if f.flags & PG_WRITEBACK:
@@ -344,7 +349,8 @@ cdef uint64_t shrink_cache(machine_t *m, int z, uint64_t max_scan, scan_control 
         if n == 0:
             break
         count_zone(m, PGSCAN_KSWAPD_HIGH if kswapd else PGSCAN_DIRECT_HIGH, z, n + 1)
-        sc.scanned += n
+        if not m.rules.scanned_late:
+            sc.scanned += n
         freed = shrink_list(m, z, page, n, sc)
         count_zone(m, PGSTEAL_HIGH, z, freed)
         if kswapd:
@@ -355,19 +361,31 @@ cdef uint64_t shrink_cache(machine_t *m, int z, uint64_t max_scan, scan_control 
     return total
 
 
+cdef uint64_t active_share(machine_t *m, int priority, uint64_t active, uint64_t inactive) noexcept nogil:
+    """Active pages to scan in one call, so that the active list stays at two thirds. In 2.6.5 the priority does not
+    matter; 2.6.7 takes its part of both lists, in the proportion of their lengths, but never more than four times as
+    much from the active one."""
+    cdef uint64_t part
+    if not m.rules.scan_by_priority:
+        return SWAP_CLUSTER_MAX * active // ((inactive | 1) * 2) + 1
+    part = (active + inactive) >> priority
+    if active >= 4 * (2 * inactive + 1):
+        return 4 * part + 1
+    return part * active // (2 * inactive + 1) + 1
+
+
 cdef uint64_t shrink_zone(machine_t *m, int z, scan_control *sc) noexcept nogil:
-    """Keep the active list at two thirds; work is saved up until it is worth a batch. Active scanning ignores the
-    priority."""
+    """Work is saved up until it is worth a batch, then done whole."""
     cdef zone_t *zone = &m.zones[z]
     cdef uint64_t active = lru_nr(m, z, LRU_ACTIVE)
     cdef uint64_t inactive = lru_nr(m, z, LRU_INACTIVE)
     cdef uint64_t n
-    zone.nr_scan_active += SWAP_CLUSTER_MAX * active // ((inactive | 1) * 2) + 1
+    zone.nr_scan_active += active_share(m, sc.priority, active, inactive)
     n = zone.nr_scan_active
     if n >= SWAP_CLUSTER_MAX:
         zone.nr_scan_active = 0
         refill_inactive_zone(m, z, n)
-    zone.nr_scan_inactive += inactive >> sc.priority
+    zone.nr_scan_inactive += (active + inactive if m.rules.scan_by_priority else inactive) >> sc.priority
     n = zone.nr_scan_inactive
     if n >= SWAP_CLUSTER_MAX:
         zone.nr_scan_inactive = 0
@@ -382,11 +400,18 @@ cdef inline void note_priority(machine_t *m, int priority) noexcept nogil:
         m.counters[RECLAIM_PRIORITY_MIN] = DEF_PRIORITY - priority
 
 
+cdef inline void scan_at(machine_t *m, zone_t *zone, int priority) noexcept nogil:
+    """The zone is scanned at this priority: how much distress that means for the next run, or (2.6.7) for this one."""
+    zone.temp_priority = priority
+    if m.rules.prev_priority_now and zone.prev_priority > priority:
+        zone.prev_priority = priority
+
+
 cdef int try_to_free_pages(machine_t *m, uint32_t gfp) noexcept nogil:
     cdef int top = ZONE_HIGHMEM if gfp & GFP_HIGHMEM_ and m.nr_zones == 3 else ZONE_NORMAL
     cdef int z, priority
     cdef int done = 0
-    cdef uint64_t total = 0
+    cdef uint64_t total = 0         # 2.6.5 adds up over the priorities, 2.6.7 starts anew at each
     cdef scan_control sc
     cdef zone_t *zone
     sc.gfp = gfp
@@ -396,13 +421,15 @@ cdef int try_to_free_pages(machine_t *m, uint32_t gfp) noexcept nogil:
     for priority in range(DEF_PRIORITY, -1, -1):
         sc.priority = priority
         sc.scanned = 0
+        if m.rules.progress_each:
+            total = 0
         note_priority(m, priority)
         for z in range(top, -1, -1):
             zone = &m.zones[z]
             if zone.present == 0:
                 continue
-            if zone.free_pages < zone.pages_high:
-                zone.temp_priority = priority
+            if zone.free_pages < zone.pages_high or m.rules.prev_priority_now:
+                scan_at(m, zone, priority)
             if zone.all_unreclaimable and priority != DEF_PRIORITY:
                 continue
             total += shrink_zone(m, z, &sc)
@@ -411,7 +438,7 @@ cdef int try_to_free_pages(machine_t *m, uint32_t gfp) noexcept nogil:
         if total >= SWAP_CLUSTER_MAX:
             done = 1
             break
-        if not (gfp & GFP_FS_):
+        if not (gfp & GFP_FS_) and not m.rules.progress_each:
             break
         if sc.scanned and priority < DEF_PRIORITY - 2:
             wait_event(m, HZ_10)
@@ -431,7 +458,7 @@ cdef void balance_pgdat(machine_t *m) noexcept nogil:
     count(m, PAGEOUTRUN)
     for z in range(<int>m.nr_zones):
         m.zones[z].temp_priority = DEF_PRIORITY
-    for priority in range(DEF_PRIORITY, 0, -1):
+    for priority in range(DEF_PRIORITY, -1 if m.rules.kswapd_to_zero else 0, -1):
         all_ok = 1
         sc.priority = priority
         end_zone = -1
@@ -451,7 +478,7 @@ cdef void balance_pgdat(machine_t *m) noexcept nogil:
                 continue
             if zone.free_pages <= zone.pages_high:
                 all_ok = 0
-            zone.temp_priority = priority
+            scan_at(m, zone, priority)
             shrink_zone(m, z, &sc)
             if m.host_error != 0:
                 return
@@ -459,7 +486,7 @@ cdef void balance_pgdat(machine_t *m) noexcept nogil:
                 zone.all_unreclaimable = 1
         if all_ok:
             break
-        # no nap here: 2.6.5 tests a count that stays 0 (fact sheet 7.5)
+        # no nap here: 2.6.5 and 2.6.7 test a count that stays 0 (fact sheet 7.5)
     for z in range(<int>m.nr_zones):
         m.zones[z].prev_priority = m.zones[z].temp_priority
 
