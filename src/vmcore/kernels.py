@@ -34,17 +34,27 @@ class Rmap:
     finds_pages: bool = True  # reclaim can ask it for the ptes of a page
 
 
-_ANON_VMA = {"page_anon": 1, "vma_anon_vma": 1, "anon_pgoff": 1, "merge_anon_pgoff": 1, "merge_anon_vma": 1}
+_ANON_VMA = {
+    "page_anon": 1,
+    "vma_anon_vma": 1,
+    "anon_pgoff": 1,
+    "merge_anon_pgoff": 1,
+    "merge_anon_vma": 1,
+    "mremap_link_first": 1,
+}
 RMAP: Mapping[str, Rmap] = {
     "pte_chain": Rmap(None, 0, 0, {"rmap_nodes": 1}),  # 2.2
-    # mapping and linear index of anonymous pages; a merge must keep both findable (2.5, 6.2)
+    # mapping and linear index of anonymous pages; a merge must keep both findable (2.5, 6.2), and a walk must find the
+    # VMA before pages come to it (5.4, 6.7)
     "anon_vma": Rmap(4, 3, 3, _ANON_VMA),
 }
 I_MMAP: tuple[str, ...] = ("list",)  # _fast/i_mmap/NAME.pyx
 RECLAIM: Mapping[str, bool] = {"v2_6": True}  # _fast/reclaim/NAME.pyx; True: it needs an rmap that finds pages
 MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
-    "flags": {"merge_mprotect": 1},  # 2.6.5: anonymous VMAs by flags alone, mprotect merges
-    "pgoff": {"merge_anon_pgoff": 1, "merge_anon_vma": 1},  # -aa1: contiguous pgoff, same anon_vma; not in mprotect
+    # 2.6.5: anonymous VMAs by flags alone; mprotect merges, and so does the target of mremap
+    "flags": {"merge_mprotect": 1, "merge_mremap": 1},
+    # -aa1: contiguous pgoff, same anon_vma; not in mprotect and mremap
+    "pgoff": {"merge_anon_pgoff": 1, "merge_anon_vma": 1},
 }
 
 

@@ -36,6 +36,8 @@ MAP_LOCKED = 0x2000
 MAP_NORESERVE = 0x4000
 MAP_POPULATE = 0x8000
 MAP_NONBLOCK = 0x10000
+MREMAP_MAYMOVE = 1
+MREMAP_FIXED = 2
 MCL_CURRENT = 1
 MCL_FUTURE = 2
 RLIMIT_DATA = 2
@@ -236,6 +238,26 @@ class Task:
             self._pid, integer("addr", addr), integer("length", length), integer("prot", prot, 0, U32_MAX)
         )
         failed(r, "mprotect", addr, length, prot)
+
+    def mremap(
+        self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int | None = None
+    ) -> int:
+        """Grow, shrink or move a mapping; returns its address. new_addr is for MREMAP_FIXED, which needs it."""
+        args = (addr, old_len, new_len, flags) if new_addr is None else (addr, old_len, new_len, flags, new_addr)
+        if integer("flags", flags, 0, U32_MAX) & MREMAP_FIXED and new_addr is None:
+            raise ValueError("MREMAP_FIXED needs new_addr")
+        return failed(
+            self._engine.mremap(
+                self._pid,
+                integer("addr", addr),
+                integer("old_len", old_len),
+                integer("new_len", new_len),
+                flags,
+                0 if new_addr is None else integer("new_addr", new_addr),
+            ),
+            "mremap",
+            *args,
+        )
 
     def brk(self, addr: int = 0) -> int:
         """Move the end of the heap; returns the new one, or the old one where the kernel refuses."""

@@ -20,6 +20,7 @@ import vmcore
 from vmcore import kernels
 
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x01, 0x02, 0x10, 0x20
+MAYMOVE, FIXED = vmcore.MREMAP_MAYMOVE, vmcore.MREMAP_FIXED
 
 START_BRK = 0x08400000
 FILE = "file"               # names of files begin so
@@ -285,6 +286,60 @@ class Box(RuleBasedStateMachine):
         at, pages = self.stretch(space, where, pages)
         expected = self.model.mprotect(space, at, pages, prot)
         self.same(expected, lambda side: side.tasks[number].mprotect(at * PAGE, pages * PAGE, prot))
+
+    def in_one_mapping(self, number: int, at: int, pages: int) -> bool:
+        """What is one mapping on one kernel may be two on another: on all of them, the range lies in one."""
+        first, last = at * PAGE, (at + pages) * PAGE
+        return all(any(r.start <= first < r.end and last <= r.end for r in side.tasks[number].maps())
+                   for side in self.sides)
+
+    @rule(task=tasks, where=places, old=st.one_of(st.just(0), lengths), new=lengths, move=st.booleans(),
+          onto=st.one_of(st.none(), places))
+    def mremap(self, task: int, where: int, old: int, new: int, move: bool, onto: int | None) -> None:
+        number = self.task(task)
+        space = self.model.spaces[number]
+        at, old = self.stretch(space, where, old)
+        flags = MAYMOVE if move or onto is not None else 0
+        to = None
+        if onto is not None:
+            flags |= FIXED
+            to, new = self.stretch(space, onto, new)
+            if to <= at < to + new or at <= to < at + old:
+                self.same(failed(errno.EINVAL),
+                          lambda side: side.tasks[number].mremap(at * PAGE, old * PAGE, new * PAGE, flags, to * PAGE))
+                return
+        if not self.room(max(0, new - old)) or (len(space.locked) + new > MAX_LOCKED and at in space.locked):
+            return
+        shrinks = new <= old and to is None
+        hole = any(p not in space.pages for p in range(at, at + max(1, old if to is None else min(old, new))))
+        if not shrinks and not hole and not self.in_one_mapping(number, at, min(old, new) if to is not None else old):
+            return
+        results = [outcome(side.tasks[number].mremap, at * PAGE, old * PAGE, new * PAGE, flags,
+                           None if to is None else to * PAGE) for side in self.sides]
+        assert all(r == results[0] for r in results), results
+        if to is not None:
+            self.model.unmap(space, to, new)
+        if shrinks:
+            self.model.unmap(space, at + new, old - new)
+            assert results[0] == Outcome("ok", at * PAGE)       # whether it is mapped or not
+            return
+        if hole or at not in space.pages:
+            if to is not None and new < old:
+                self.model.unmap(space, at + new, old - new)
+            assert results[0] == failed(errno.EFAULT), results[0]
+            return
+        if to is None and old and self.fits(space, at, old, new):
+            to = at
+        elif to is None and move:
+            assert results[0].kind == "ok", results[0]
+            to = results[0].value // PAGE
+            assert not any(p in space.pages for p in range(to, to + new)), f"{to * PAGE:#x} is taken"
+        expected = self.model.mremap(space, at, old, new, to)
+        assert results[0] == expected, f"{results[0]}, the model says {expected}"
+
+    def fits(self, space: Space, at: int, old: int, new: int) -> bool:
+        """The pages after the range are free, as far as it wants to grow."""
+        return at + new <= self.top and not any(p in space.pages for p in range(at + old, at + new))
 
     @rule(task=tasks, delta=st.integers(-40 * PAGE, 60 * PAGE))
     def brk(self, task: int, delta: int) -> None:

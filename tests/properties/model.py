@@ -164,6 +164,33 @@ class Model:
             space.pages[at] = old._replace(prot=prot)
         return OK
 
+    def mremap(self, space: Space, page: int, old: int, new: int, to: int | None) -> Outcome:
+        """[page, page + old), which lies in one mapping, becomes `new` pages long and begins at `to` afterwards; `to`
+        None: the caller has found that it cannot grow where it is, and may not move. Only a mapping that could be made
+        for this call comes here: the caller unmaps the target of MREMAP_FIXED. old 0: a second mapping."""
+        if new <= old:
+            self.unmap(space, page + new, old - new)
+            old = new
+        if to is None:
+            return failed(errno.ENOMEM) if new > old else Outcome("ok", page * PAGE)
+        first = space.pages[page]
+        locked = page in space.locked
+        moved = [(space.pages[page + i], space.private.get(page + i)) for i in range(old)]
+        self.unmap(space, page, old)
+        for i, (what, token) in enumerate(moved):
+            space.pages[to + i] = what
+            if token is not None:
+                space.private[to + i] = token
+        for i in range(old, new):
+            space.pages[to + i] = first._replace(index=first.index + i)
+        if locked:
+            space.locked.update(range(to, to + new))
+            for i in range(old, new):
+                write = bool(first.prot & WRITE)
+                if self.touch(space, (to + i) * PAGE, write) is not OK:
+                    break
+        return Outcome("ok", to * PAGE)
+
     def may_mlock(self, space: Space, page: int, pages: int) -> bool:
         """Every page up to the first hole can be faulted in."""
         return all(self.reason(space, at, write=False) is None for at in space.span(page, pages))

@@ -84,6 +84,14 @@ def _py_damage(Core engine, str what, uint64_t index=0, int64_t delta=1, uint64_
         raise ValueError(f"nothing is called {what!r}")
 
 
+def _py_cap(Core engine, uint64_t pool, uint64_t records):
+    """No more than so many further records of a pool can be had from now on, whatever the host has."""
+    cdef machine_t *m = engine.m
+    if pool >= NR_POOLS or m.pools[pool].next + records > m.pools[pool].limit:
+        raise IndexError(f"pool {pool} has granted no {records} records more")
+    m.pools[pool].max = m.pools[pool].limit = m.pools[pool].next + records
+
+
 def _py_poke(Core engine, uint64_t pool, uint64_t index, uint64_t offset, uint64_t size, value=None):
     """The u16, u32 or u64 at byte `offset` of record `index` of a pool as it was; a value is written there."""
     cdef machine_t *m = engine.m

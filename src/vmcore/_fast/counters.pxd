@@ -62,6 +62,11 @@ cdef enum:
     EXITS
     VMAS_ALLOCATED              # vm_area_structs made, by whatever call
     ZAP_PTES                    # entries taken out of page tables by munmap, exec, exit, truncate
+    # mremap
+    MREMAP_MOVES                # mappings that went to another address
+    MREMAP_PTES_MOVED           # entries moved there, those that came back after a failure not counted
+    MREMAP_COWS                 # pages copied because their sharing had to be broken before they could move
+    MREMAP_UNDONE               # moves that failed on the way, and went back
     # reverse map
     RMAP_PAGES_WALKED           # calls of page_referenced and try_to_unmap on a mapped page
     RMAP_PTES_EXAMINED

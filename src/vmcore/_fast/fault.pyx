@@ -62,6 +62,11 @@ cdef inline uint32_t new_anon_page(machine_t *m, uint32_t vma, uint64_t token) n
     return pfn
 
 
+cdef inline uint64_t maybe_mkwrite(machine_t *m, uint32_t vma) noexcept nogil:
+    """A copy made for mremap in a vma that may not be written is no more writable than the vma."""
+    return PTE_RW if m.vmas[vma].flags & VM_WRITE else 0
+
+
 # ---------------------------------------------------------------- anonymous memory
 
 cdef int do_anonymous_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte,
@@ -160,7 +165,7 @@ cdef int do_wp_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
     cdef uint32_t old = pte_pfn(e)
     cdef uint32_t copy
     cdef mm_t *p = &m.mms[mm]
-    cdef uint64_t bits = vma_pte_prot(m.vmas[vma].flags) | PTE_RW | PTE_D
+    cdef uint64_t bits = vma_pte_prot(m.vmas[vma].flags) | maybe_mkwrite(m, vma) | PTE_D
     cdef uint64_t token
     if e & PTE_SPECIAL:
         token = m.page_token[old] if m.tokens_on else 0
@@ -174,7 +179,7 @@ cdef int do_wp_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
         return FAULT_MINOR
     # a page locked now (its write-out is being set up) is always copied
     if not (m.frames[old].flags & PG_LOCKED) and trylock_page(m, old) and can_share_swap_page(m, old):
-        m.ptes[pte] = e | PTE_RW | PTE_D | PTE_A
+        m.ptes[pte] = e | maybe_mkwrite(m, vma) | PTE_D | PTE_A
         m.rmap.page_exclusive(m, old, vma, addr)
         count(m, COW_REUSES)
         return FAULT_MINOR
@@ -238,7 +243,7 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
         remove_exclusive_swap_page(m, pfn)
     bits = vma_pte_prot(m.vmas[vma].flags) & ~<uint64_t>PTE_RW
     if write and can_share_swap_page(m, pfn):
-        bits |= PTE_RW | PTE_D
+        bits |= maybe_mkwrite(m, vma) | PTE_D
         write = 0
     f.flags &= ~<uint32_t>PG_LOCKED
     m.mms[mm].swapents -= 1

@@ -1,7 +1,7 @@
 # The system calls on an address space, with the order of checks of 2.6.5. mm/mmap.c, mm/mprotect.c; fact sheet
 # linux-2004 6.3 to 6.6, 6.10.
 from libc.stdint cimport uint32_t, uint64_t, int64_t
-from vmcore._fast.records cimport machine_t
+from vmcore._fast.records cimport PAGE_MASK_LOW, PAGE_SHIFT, machine_t
 
 cdef enum:
     PROT_READ = 1
@@ -24,10 +24,20 @@ cdef enum:
 cdef inline int IS_ERR_VALUE(int64_t v) noexcept nogil:
     return v < 0 and v >= -4095
 
+cdef inline uint64_t page_align(uint64_t x) noexcept nogil:
+    """Up; wraps to 0 in the last page, as the kernel's."""
+    return (x + PAGE_MASK_LOW) & ~<uint64_t>PAGE_MASK_LOW
+
+cdef inline int over_limit(machine_t *m, uint32_t pid, int which, uint64_t pages, uint64_t length) noexcept nogil:
+    """Would `length` bytes on top of `pages` break the limit?"""
+    return (pages << PAGE_SHIFT) + length > m.tasks[pid].rlim[which]
+
 # Address or negative errno. file 0 = anonymous.
 cdef int64_t do_mmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags,
                     uint32_t file, uint64_t offset) noexcept nogil
 cdef int do_munmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
+# The same for a caller that holds mmap_sem already.
+cdef int munmap_range(machine_t *m, uint32_t mm, uint64_t start, uint64_t length) noexcept nogil
 cdef int do_mprotect(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot) noexcept nogil
 cdef uint64_t do_brk(machine_t *m, uint32_t pid, uint64_t brk) noexcept nogil      # the new (or unchanged) brk
 # Charge / return pages of vm_committed_space: 0 or -ENOMEM (fact sheet 6.10).

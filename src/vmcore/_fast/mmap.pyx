@@ -33,11 +33,6 @@ cdef enum:
     WALK_STRETCH = 4096     # vmas between safe points
 
 
-cdef inline uint64_t page_align(uint64_t x) noexcept nogil:
-    """Up; wraps to 0 in the last page, as the kernel's."""
-    return (x + PAGE_MASK_LOW) & ~<uint64_t>PAGE_MASK_LOW
-
-
 # ---------------------------------------------------------------- promised memory
 
 cdef uint64_t reclaimable_slab(machine_t *m) noexcept nogil:
@@ -72,11 +67,6 @@ cdef int vm_enough_memory(machine_t *m, uint32_t pid, uint64_t pages) noexcept n
 
 cdef void vm_unacct_memory(machine_t *m, uint64_t pages) noexcept nogil:
     m.committed -= pages
-
-
-cdef inline int over_limit(machine_t *m, uint32_t pid, int which, uint64_t pages, uint64_t length) noexcept nogil:
-    """Would `length` bytes on top of `pages` break the limit?"""
-    return (pages << PAGE_SHIFT) + length > m.tasks[pid].rlim[which]
 
 
 # ---------------------------------------------------------------- munmap
@@ -243,7 +233,7 @@ cdef int map_region(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
         # shared memory keeps 0: its offset counts pages of the object
         if m.rules.anon_pgoff:
             pgoff = addr >> PAGE_SHIFT
-        if vma_merge(m, mm, prev, addr, addr + length, vm_flags, 0, pgoff) != 0:
+        if vma_merge(m, mm, prev, addr, addr + length, vm_flags, 0, pgoff, 0) != 0:
             return 0
 
     vma = vma_alloc(m)
@@ -262,7 +252,7 @@ cdef int map_region(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
             vma_free(m, vma)
             return -ENOMEM
         file = object
-    elif file != 0 and vma_merge(m, mm, prev, addr, addr + length, vm_flags, file, pgoff) != 0:
+    elif file != 0 and vma_merge(m, mm, prev, addr, addr + length, vm_flags, file, pgoff, 0) != 0:
         vma_free(m, vma)
         return 0
 
@@ -360,7 +350,7 @@ cdef int brk_area(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) no
         return -ENOMEM
     if vm_enough_memory(m, pid, length >> PAGE_SHIFT) < 0:
         return -ENOMEM
-    if vma_merge(m, mm, prev, addr, addr + length, vm_flags, 0, pgoff) == 0:
+    if vma_merge(m, mm, prev, addr, addr + length, vm_flags, 0, pgoff, 0) == 0:
         vma = vma_alloc(m)
         if vma == 0:
             vm_unacct_memory(m, length >> PAGE_SHIFT)

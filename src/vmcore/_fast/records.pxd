@@ -492,6 +492,9 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t merge_anon_pgoff       # 1: anonymous vmas merge only with contiguous pgoff
     uint32_t merge_anon_vma         # 1: ... and compatible anon_vmas
     uint32_t merge_mprotect         # 1: mprotect merges anonymous vmas with neighbours
+    uint32_t merge_mremap   # the target of mremap merges with neighbours: 0 never, 1 private anonymous, 2 all (copy_vma)
+    uint32_t mremap_link_first      # 1: mremap links the new vma, then moves ptes upwards; 0: ptes first, downwards
+    uint32_t mremap_map_slack       # mremap moves nothing if map_count >= max_map_count - this; 0: it does not look
     uint32_t anon_pgoff     # 1: mmap/brk set pgoff = addr >> 12 for private anonymous memory
     uint32_t swapin_cow     # 1: write fault on a shared swap page copies in the same fault (2.6.7)
     uint32_t gup_test       # 1: do not unmap a swap-cache page with count != mapcount + 2 (2.6.7)

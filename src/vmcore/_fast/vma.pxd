@@ -36,9 +36,10 @@ cdef void vma_destroy(machine_t *m, uint32_t vma) noexcept nogil
 cdef uint32_t split_vma(machine_t *m, uint32_t vma, uint64_t addr, int new_below) noexcept nogil
 # vma_merge of 2.6.5/-aa1 for a new range [addr, end) that no vma covers: extends the vma before, after, or joins both.
 # Returns the vma that now covers the range, 0 if nothing merges. `prev` as from find_vma_prev. Rules: m.rules.merge_*
-# and m.rmap.may_merge.
+# and m.rmap.may_merge. `like`: the vma whose pages will come into the range (mremap), 0 if it is empty: who takes
+# anonymous pages has their anon_vma already, since a walk would not find them otherwise.
 cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr, uint64_t end, uint32_t flags,
-                    uint32_t file, uint64_t pgoff) noexcept nogil
+                    uint32_t file, uint64_t pgoff, uint32_t like) noexcept nogil
 # Lowest free address for len bytes as get_unmapped_area of 2.6.5 finds it; negative errno as a huge u64 (see
 # IS_ERR_VALUE in mmap.pxd).
 cdef uint64_t get_unmapped_area(machine_t *m, uint32_t mm, uint64_t hint, uint64_t length, int fixed) noexcept nogil

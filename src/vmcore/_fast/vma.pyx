@@ -294,8 +294,18 @@ cdef inline int same_kind(vma_t *v, uint32_t flags, uint32_t file) noexcept nogi
     return v.flags == flags and v.file == file
 
 
+cdef inline int takes_pages_of(machine_t *m, uint32_t a, uint32_t like) noexcept nogil:
+    """May a be extended over a range where pages of `like` (0: nothing) will be?"""
+    if not rmap_allows(m, a, like):
+        return 0
+    if like == 0 or m.vmas[like].anon_vma == 0 or m.vmas[a].anon_vma == m.vmas[like].anon_vma:
+        return 1
+    count(m, VMA_MERGES_REFUSED_ANON_VMA)
+    return 0
+
+
 cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr, uint64_t end, uint32_t flags,
-                        uint32_t file, uint64_t pgoff) noexcept nogil:
+                        uint32_t file, uint64_t pgoff, uint32_t like) noexcept nogil:
     cdef uint64_t pages = (end - addr) >> PAGE_SHIFT
     cdef uint32_t next = m.vmas[prev].next if prev != 0 else m.mms[mm].mmap
     cdef vma_t *p = &m.vmas[prev]
@@ -303,14 +313,15 @@ cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr,
     if flags & VM_SPECIAL:
         return 0
     if (prev != 0 and p.end == addr and same_kind(p, flags, file)
-            and pgoff_fits(m, file, p.pgoff + ((p.end - p.start) >> PAGE_SHIFT) == pgoff) and rmap_allows(m, prev, 0)):
+            and pgoff_fits(m, file, p.pgoff + ((p.end - p.start) >> PAGE_SHIFT) == pgoff)
+            and takes_pages_of(m, prev, like)):
         vma_set_range(m, prev, p.start, end, p.pgoff)
         count(m, VMA_MERGES)
         if next != 0 and n.start == end and same_kind(n, flags, file) and vma_may_join(m, prev, next):
             vma_absorb(m, prev, next)
         return prev
     if (next != 0 and n.start == end and same_kind(n, flags, file)
-            and pgoff_fits(m, file, pgoff + pages == n.pgoff) and rmap_allows(m, next, 0)):
+            and pgoff_fits(m, file, pgoff + pages == n.pgoff) and takes_pages_of(m, next, like)):
         # 2.6.5 anonymous: the offset means nothing and may wrap
         vma_set_range(m, next, addr, n.end, n.pgoff - pages)
         count(m, VMA_MERGES)

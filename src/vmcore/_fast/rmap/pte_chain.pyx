@@ -346,7 +346,15 @@ cdef void prefetch(machine_t *m, uint32_t pfn) noexcept nogil:
         prefetch_read(node_at(m, f.rmap))
 
 
-# ---------------------------------------------------------------- vmas do not matter to this design
+# ---------------------------------------------------------------- mremap
+
+cdef int page_move(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint32_t old, uint32_t new) noexcept nogil:
+    """Remove and add, as the kernel does. Needs no node that the removal does not give up: if it empties the head, that
+    node is the spare, or there is one already."""
+    page_remove(m, pfn, old)
+    page_add(m, pfn, vma, addr, new, 0)
+    return 0
+
 
 # ---------------------------------------------------------------- looking at chains
 
@@ -414,6 +422,7 @@ ops.page_remove = page_remove
 ops.page_referenced = page_referenced
 ops.try_to_unmap = try_to_unmap
 ops.prefetch = prefetch
+ops.page_move = page_move
 ops.find = find
 
 

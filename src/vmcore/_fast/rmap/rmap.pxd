@@ -27,10 +27,10 @@
 #   vma_adjust_begin(vma), vma_adjust_end(vma)    around a change of start, end, pgoff: out of an index and back in.
 #   mm_init(mm, parent)   an mm is made: by fork of `parent`, or (0) by spawn and exec. 0 or -ENOMEM.
 #   mm_exit(mm)           its vmas are gone.
-#   page_move(pfn, vma, addr, old, new)   mremap moves the pte of a page from pte index old to new, at addr of vma,
-#                         which is linked. 0: the map knows it there; the caller moves the pte. -EAGAIN: the page cannot
-#                         be in two places, and others map it: break the sharing first (a write fault at the old
-#                         address), then again.
+#   page_move(pfn, vma, addr, old, new)   mremap moves the pte of a page from pte index old to new, at addr of vma
+#                         (filled; linked, too, with rules.mremap_link_first). 0: the map knows it there; the caller
+#                         moves the pte. -EAGAIN: the page cannot be in two places, and others map it: break the sharing
+#                         first (a write fault at the old address), then again. A move back after a failure cannot fail.
 #   page_misplaced(pfn, vma, addr)    swap-in and swapoff: 1 if the page cannot be mapped at addr of vma, so it must
 #                         be copied at once.
 #   page_exclusive(pfn, vma, addr)    do_wp_page reuses the page, mapped at addr of vma: nobody else has it, so it may
