@@ -10,6 +10,7 @@ so the same run has the same simulated time on every host.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -69,7 +70,11 @@ class CostModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
                     raise ValueError(f"events.{cause}.{counter}: no counter of vmstat has this name{_near(counter)}")
                 if counter in seen:
                     raise ValueError(f"events.{cause}.{counter}: its cost stands in events.{seen[counter]} already")
+                if not math.isfinite(events[counter].cycles + events[counter].lines):
+                    raise ValueError(f"events.{cause}.{counter}: cycles and lines must be numbers of 0 or more")
                 seen[counter] = cause
+        if not all(map(math.isfinite, (self.machine.hertz, self.machine.line, self.scalars.time_unit))):
+            raise ValueError("hertz, line and time_unit must be numbers above 0")
 
     def raw(self, counts: Mapping[str, int]) -> dict[str, float]:
         """Seconds by cause before the scalars: cycles and lines alone. A counter that a run lacks counts as 0."""
@@ -130,6 +135,15 @@ def load(path: str | Path | None = None) -> CostModel:
         raise CostError(f"{path}: not UTF-8 text (byte {error.start})") from None
 
 
+def to_builtins(model: CostModel) -> dict[str, Any]:
+    """As plain data, for JSON."""
+    return msgspec.to_builtins(model)
+
+
+def from_builtins(data: Mapping[str, Any]) -> CostModel:
+    return msgspec.convert(data, CostModel)
+
+
 # ---------------------------------------------------------------- calibration
 
 
@@ -169,6 +183,8 @@ def calibrate(model: CostModel, measured: Sequence[Measured], counts: Sequence[M
     a = [(w / m.seconds, f / m.seconds) for w, f, m in zip(work, forks, measured, strict=True)]
     uu, up, pp = (sum(x[i] * x[j] for x in a) for i, j in ((0, 0), (0, 1), (1, 1)))
     u, p = sum(x[0] for x in a), sum(x[1] for x in a)
+    if uu == 0:
+        raise CostError("the events of this table explain nothing of what was measured: none of them was counted")
     det = uu * pp - up * up
     unit, process = ((pp * u - up * p) / det, (uu * p - up * u) / det) if det > 1e-12 * uu * pp else (u / uu, 0.0)
     if process < 0:

@@ -32,7 +32,8 @@ def test_version():
     assert (done.returncode, done.stdout) == (0, f"vmcore {vmcore.__version__}\n")
 
 
-@pytest.mark.parametrize("command", [[], ["compare"], ["run"], ["kernels"], ["scenarios"], ["scenarios", "copy"]])
+@pytest.mark.parametrize("command", [
+    [], ["compare"], ["run"], ["calibrate"], ["kernels"], ["scenarios"], ["scenarios", "copy"]])
 def test_help(command):
     done = vm(*command, "--help")
     assert done.returncode == 0

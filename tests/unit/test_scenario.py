@@ -260,7 +260,9 @@ def result(**changes):
         "slabinfo": [],
         "ledger": dict.fromkeys(["mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma"], line),
         "tasks": {"anon_rss": 1, "anon_swapped": 2, "anon_written": 3, "killed": 0}, "touches": 1000, "seconds": 2.0,
-        "seconds_outside_engine": 0.1, "simulated_seconds": {"total": 1.5}, "ok": True, "problems": [],
+        "seconds_outside_engine": 0.1,
+        "simulated_seconds": {"total": 1.5, "system": 1.0, "wait": 0.5, "fork": 0.25, "rmap_walk": 0.75},
+        "ok": True, "problems": [],
         "phases": [{"name": "fork", "seconds": 0.5, "touches": 0, "pgfault": 3}], **changes}
 
 

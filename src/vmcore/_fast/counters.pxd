@@ -124,7 +124,7 @@ cdef enum:
     RECLAIM_PRIORITY_MIN        # 12 - lowest priority reached
     # memory
     ALLOC_FAILURES
-    ALLOC_REFUSALS              # low memory had nothing after reclaim, or a task was killed for it, while high memory was free
+    ALLOC_REFUSALS              # low memory had nothing after reclaim, or a task was killed, while high memory was free
     ALLOC_LIVELOCK              # allocations that the kernel would have retried for ever
     OOM_CALLS
     OOM_KILLS

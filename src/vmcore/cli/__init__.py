@@ -13,6 +13,7 @@ from vmcore import __version__
 COMMANDS = {
     "compare": "run a scenario on several kernels and print what each of them cost",
     "run": "run a scenario on one kernel, in this process",
+    "calibrate": "fit the two scalars of the cost model, and print what it cannot explain",
     "kernels": "list the kernels: what each of them is made of",
     "scenarios": "list, show or copy the built-in scenarios",
 }

@@ -20,6 +20,7 @@ from . import complain, options, workers
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_scenario(parser)
     parser.add_argument("--kernels", default="2.6.5,2.6.5-aa1", metavar="A,B", help="(default: %(default)s)")
+    options.add_costs(parser)
     parser.add_argument("--jobs", type=options.positive, default=1, metavar="N",
                         help="kernels that run at the same time (default: 1; times are then not comparable)")
     parser.add_argument("--report", metavar="FILE.html", help="also write the tables and pictures of them as one file")
@@ -29,9 +30,10 @@ def run(args: argparse.Namespace) -> int:
     options.plain_warnings()
     chosen = scenario.load(args.scenario, settings=args.settings)
     names = options.kernels(args.kernels, chosen.arch)
+    costs = options.load_costs(args.costs)
     options.check_writable(args.json, args.report)
     bar = ProgressBar(names)
-    pool = workers.Pool(chosen, args.seed, bar)
+    pool = workers.Pool(chosen, args.seed, bar, costs)
     try:
         results = pool.run(names, args.jobs)
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import vmcore
-from vmcore import scenario
+from vmcore import cost, scenario
 
 
 def add_scenario(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,20 @@ def add_scenario(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="write all figures as one JSON object; - is stdout, "
                                                        "and then there is no table")
+
+
+def add_costs(parser: argparse.ArgumentParser) -> None:
+    """The table of the cost model."""
+    parser.add_argument("--costs", metavar="FILE", help="TOML of what events cost, for simulated system time "
+                                                        "(default: the built-in table; vmcore calibrate --write FILE "
+                                                        "writes one to edit)")
+
+
+def load_costs(path: str | None) -> cost.CostModel:
+    try:
+        return cost.load(path)
+    except cost.CostError as error:
+        raise scenario.ScenarioError(str(error)) from None
 
 
 def seed(text: str) -> int:
@@ -106,7 +120,8 @@ def figures(names: dict[str, Any], chosen: scenario.Scenario) -> str:
     """Everything that is printed about kernels that were run."""
     from vmcore.report import text
 
-    parts = [f"{chosen.name}: {chosen.describe()}", "", text.compare_table(names, terminal_width()), ""]
+    parts = [f"{chosen.name}: {chosen.describe()}", "", text.compare_table(names, terminal_width()), "",
+             text.causes_table(names), ""]
     for name, result in names.items():
         if "levels" in result:
             parts += [text.levels_table(name, result), ""]

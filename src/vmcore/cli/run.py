@@ -11,6 +11,7 @@ from . import complain, options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_scenario(parser)
+    options.add_costs(parser)
     parser.add_argument("--kernel", default="2.6.5-aa1", metavar="NAME", help="(default: %(default)s)")
 
 
@@ -18,11 +19,12 @@ def run(args: argparse.Namespace) -> int:
     options.plain_warnings()
     chosen = scenario.load(args.scenario, settings=args.settings)
     [name] = options.kernels(args.kernel.replace(",", " "), chosen.arch)
+    costs = options.load_costs(args.costs)
     options.check_writable(args.json)
     bar = ProgressBar([name])
     status = 0
     try:
-        result = scenario.run(chosen, name, seed=args.seed,
+        result = scenario.run(chosen, name, seed=args.seed, costs=costs,
                               progress=lambda label, share: bar.update(name, label, share))
         status = 0 if result["ok"] else 1
     except scenario.Interrupted as interrupted:

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 import vmcore
-from vmcore import scenario
+from vmcore import cost, scenario
 from vmcore.report.progress import ProgressBar
 
 GRACE = 10.0    # seconds that workers have after Ctrl-C to hand in what they measured
@@ -25,8 +25,8 @@ GRACE = 10.0    # seconds that workers have after Ctrl-C to hand in what they me
 class Pool:
     """Runs workers, so many at a time; collects results, errors, and whether Ctrl-C came."""
 
-    def __init__(self, chosen: scenario.Scenario, seed: int, bar: ProgressBar) -> None:
-        self.job = {"scenario": scenario.to_builtins(chosen), "seed": seed}
+    def __init__(self, chosen: scenario.Scenario, seed: int, bar: ProgressBar, costs: cost.CostModel) -> None:
+        self.job = {"scenario": scenario.to_builtins(chosen), "seed": seed, "costs": cost.to_builtins(costs)}
         self.bar = bar
         self.results: dict[str, Any] = {}
         self.errors: dict[str, tuple[str, int]] = {}
@@ -133,7 +133,8 @@ def main() -> None:
     try:
         job = json.load(sys.stdin)
         chosen = scenario.from_builtins(job["scenario"])
-        send(result=scenario.run(chosen, job["kernel"], seed=job["seed"], progress=progress))
+        send(result=scenario.run(chosen, job["kernel"], seed=job["seed"], progress=progress,
+                                 costs=cost.from_builtins(job["costs"])))
     except scenario.Interrupted as interrupted:
         send(result=interrupted.result)
     except KeyboardInterrupt:

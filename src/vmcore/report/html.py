@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from .figures import FIGURES, Result, cell, write
+from .text import SUMS
 
 COLOURS = ("#3b6ea5", "#c26a3d", "#5b9a57", "#8a5ea8", "#b5a13a", "#4aa3a8", "#a84a6a", "#777777", "#c9879b")
 STYLE = """
@@ -63,6 +64,9 @@ def pictures(kernels: dict[str, Result]) -> list[str]:
                 for name, result in kernels.items()}
     if any(any(of.values()) for of in examined.values()):
         found.append(bars("Examined per page reclaimed", "ratio", examined))
+    found.append(bars("Simulated system seconds", "seconds", {
+        name: {cause.replace("_", " "): value for cause, value in result["simulated_seconds"].items()
+               if cause not in SUMS and value} for name, result in kernels.items()}))
     found.append(bars("Host seconds", "seconds", {
         name: {phase["name"]: phase["seconds"] for phase in result["phases"]} for name, result in kernels.items()}))
     return found

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from .figures import FIGURES, Figure, Result, cell, write
 
+SUMS = ("total", "system", "wait")      # of simulated_seconds: all other keys are causes of system time
 NARROW = 100    # columns of a terminal below which kernels stand side by side
 
 
@@ -62,6 +63,19 @@ def _columns(kernels: dict[str, Result]) -> list[str]:
     return align(rows)
 
 
+def causes_table(kernels: dict[str, Result]) -> str:
+    """Simulated system time by cause: those that are a hundredth of it on some kernel, and the rest."""
+    times = {name: result["simulated_seconds"] for name, result in kernels.items()}
+    causes = [cause for cause in dict.fromkeys(cause for of in times.values() for cause in of)
+              if cause not in SUMS and any(of.get(cause, 0) >= 0.01 * of["system"] > 0 for of in times.values())]
+    rows = [["simulated system seconds", "all", *(cause.replace("_", " ") for cause in causes), "rest"]]
+    for name, of in times.items():
+        shown = [of.get(cause, 0.0) for cause in causes]
+        rows.append([name, *(write("seconds", value) for value in (
+            of["system"], *shown, max(of["system"] - sum(shown), 0.0)))])
+    return "\n".join(align(rows))
+
+
 def levels_table(name: str, result: Result) -> str:
     """forktree, level by level: MiB found, and in brackets what arithmetic expects."""
     def mib(value: int) -> str:
@@ -99,9 +113,9 @@ def phases_table(result: Result) -> str:
 def remarks(name: str, result: Result) -> list[str]:
     """One line of what was measured beside the table, and what went wrong."""
     share = 100 * result["seconds_outside_engine"] / result["seconds"] if result["seconds"] else 0.0
-    simulated = result["simulated_seconds"]["total"]
+    simulated = result["simulated_seconds"]
     lines = [f"{name}: {result['seconds']:.1f} s on the host, {share:.1f} % of it outside the engine; "
-             f"{simulated:.3g} s simulated"]
+             f"{simulated['system']:.3g} s of system time simulated, {simulated['wait']:.3g} s waited"]
     if "swap_used_min" in result and result["swap_used_min"] is not None:
         lines[0] += f"; from the first writes on {result['swap_used_min'] / (1 << 30):.2f} GiB or more of swap in use"
     return lines + [f"{name}: NOT OK: {problem}" for problem in result["problems"]]

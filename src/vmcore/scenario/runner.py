@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 import vmcore
+from vmcore import cost
 
 from .model import Scenario
 
@@ -54,7 +55,8 @@ def host_bytes(field: str) -> int:
 class Run:
     """One machine on its way through a workload: its clock, its phases, and what went wrong."""
 
-    def __init__(self, scenario: Scenario, kernel: str, seed: int, progress: Progress | None) -> None:
+    def __init__(self, scenario: Scenario, kernel: str, seed: int, progress: Progress | None,
+                 costs: cost.CostModel | None = None) -> None:
         self.scenario = scenario
         self.kernel = kernel
         self.seed = seed
@@ -64,7 +66,9 @@ class Run:
         self.extra: Result = {}
         self.tasks: list[Any] = []          # every task of the run, dead ones included
         self.first = self.last = self.inside = 0.0
-        self.simulated_total = 0.0
+        self.costs = costs or cost.load()
+        self.simulated_seconds: dict[str, float] = {}
+        self.final: dict[str, int] = {}     # the counters when everything was over
         self._phase: dict[str, Any] | None = None
         for name in ("ram", "swap", "kernel", "arch", "seed"):
             if name in scenario.tunables:
@@ -108,9 +112,17 @@ class Run:
             "name": before["name"],
             "seconds": perf_counter() - before["begin"],
             "simulated_seconds": self.simulated() - before["now"],
+            "system_seconds": sum(self.costs.system(
+                {name: value - before["vmstat"].get(name, 0) for name, value in after.items()}).values()),
             "touches": after["touches"] - before["vmstat"]["touches"],
             **{name: after[name] - before["vmstat"][name] for name in PHASE_COUNTERS if name in after},
         })
+
+    def end(self) -> None:
+        """The last phase ends; what the run took in simulated time."""
+        self.end_phase()
+        self.final = self.vmstat()
+        self.simulated_seconds = self.costs.simulated(self.final, self.simulated())
 
     # ---- what is read often
 
@@ -167,8 +179,8 @@ class Run:
             "touches": state["vmstat"]["touches"],
             "seconds": self.last - self.first,
             "seconds_outside_engine": max(self.last - self.first - self.inside, 0.0),
-            "simulated_seconds": {"total": self.simulated_total,
-                                  **{p["name"]: p["simulated_seconds"] for p in self.phases}},
+            "simulated_seconds": self.simulated_seconds,
+            "final_vmstat": self.final,
             "ok": not self.problems,
             "problems": self.problems,
             "phases": self.phases,
@@ -177,14 +189,17 @@ class Run:
         }
 
 
-def run(scenario: Scenario, kernel: str, *, seed: int = 0, progress: Progress | None = None) -> Result:
+def run(scenario: Scenario, kernel: str, *, seed: int = 0, progress: Progress | None = None,
+        costs: cost.CostModel | None = None) -> Result:
     """Run a scenario (as ``load`` gives it) on one kernel and return its object of the JSON.
+
+    Simulated system time is by ``costs`` (``vmcore.cost``; None: the built-in table), of the whole run, exits included.
 
     A broken invariant or an OOM kill makes ``ok`` false and is named in ``problems``; Ctrl-C raises ``Interrupted``,
     which carries what was measured until then.
     """
     before = host_bytes("VmRSS")
-    one = Run(scenario, kernel, seed, progress)
+    one = Run(scenario, kernel, seed, progress, costs)
     one.extra["host_import_bytes"] = before
     state: Result | None = None
     try:
@@ -195,11 +210,9 @@ def run(scenario: Scenario, kernel: str, *, seed: int = 0, progress: Progress | 
         one.problems.append(f"in phase {one.phase_name!r}: {error}")
     except KeyboardInterrupt:
         one.problems.append(f"interrupted in phase {one.phase_name!r}")
-        one.end_phase()
-        one.simulated_total = one.simulated()
+        one.end()
         result = one.result(state or one.snapshot())
         result["interrupted"] = True
         raise Interrupted(result) from None
-    one.end_phase()
-    one.simulated_total = one.simulated()
+    one.end()
     return one.result(state or one.snapshot())
