@@ -44,6 +44,8 @@ _ANON_VMA = {
 }
 RMAP: Mapping[str, Rmap] = {
     "pte_chain": Rmap(None, 0, 0, {"rmap_nodes": 1}),  # 2.2
+    # a chain, a direct pte or a mapcount in one union; PG_anon says which (1.1, 1.2, 5.1)
+    "objrmap_core": Rmap(None, 0, 0, {"rmap_nodes": 2, "page_anon": 1}),
     # mapping and linear index of anonymous pages; a merge must keep both findable (2.5, 6.2), and a walk must find the
     # VMA before pages come to it (5.4, 6.7)
     "anon_vma": Rmap(4, 3, 3, _ANON_VMA),
@@ -251,15 +253,26 @@ _PAGE_2_6_5 = {4: 36, 8: 64}  # 1.1: 40 and 72 with the union pte or the mapcoun
 _VMA_2_6_5 = {4: 64, 8: 128}  # 1.6
 
 
-def _of_2_6_5(name: str, source: str, rmap: str, merge: str) -> Kernel:
+def _of_2_6_5(name: str, source: str, rmap: str, merge: str, i_mmap: str = "list", **data: int) -> Kernel:
     return Kernel(
-        name, 2004, source, rmap, "list", "v2_6", merge, page_bytes=_PAGE_2_6_5, vma_bytes=_VMA_2_6_5, data=_RULES_2_6_5
+        name,
+        2004,
+        source,
+        rmap,
+        i_mmap,
+        "v2_6",
+        merge,
+        page_bytes=_PAGE_2_6_5,
+        vma_bytes=_VMA_2_6_5,
+        data=_RULES_2_6_5 | data,
     )
 
 
 _ALL = (
     _of_2_6_5("2.6.5", "V265", "pte_chain", "flags"),
-    _of_2_6_5("2.6.5-aa1", "AAS, SEED", "anon_vma", "pgoff"),
+    # Dave McCracken's core: what it keeps of 2.6.5 for anonymous pages, what -aa took from it for files (2.2, 2.3)
+    _of_2_6_5("2.6.5-objrmap", "V265, AAS, SEED", "objrmap_core", "flags"),
+    _of_2_6_5("2.6.5-aa1", "AAS, SEED", "anon_vma", "pgoff", reserved_unmap_bug=1),  # 12.1
 )
 KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _ALL})
 

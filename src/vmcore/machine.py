@@ -502,7 +502,7 @@ def load(path: str | os.PathLike[str]) -> Machine:
     name = meta.get("kernel")
     kernel = kernels.KERNELS.get(name) if isinstance(name, str) else None
     if kernel is None or kernel.designs != engine.designs:
-        base = kernels.KERNELS["2.6.5" if rmap == "pte_chain" else "2.6.5-aa1"]
+        base = next((k for k in kernels.KERNELS.values() if k.rmap == rmap), kernels.KERNELS["2.6.5"])
         kernel = base.replace(name=str(name), rmap=rmap, i_mmap=i_mmap, reclaim=reclaim)
     machine = Machine.__new__(Machine)
     machine._adopt(engine, kernel)

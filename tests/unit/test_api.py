@@ -40,19 +40,26 @@ def test_machine_says_what_it_is(machine, kernel):
     assert kernel in repr(machine)
 
 
-@pytest.mark.parametrize(("arch", "highpte", "page", "vma"), [
-    ("i386", False, (40, 40), (64, 76)), ("i386-pae", False, (40, 40), (64, 76)),
-    ("i386-pae", True, (44, 40), (64, 76)), ("x86_64", False, (72, 72), (128, 152)),
-])
-def test_record_sizes_of_the_fact_sheet(arch, highpte, page, vma):
-    for i, name in enumerate(("2.6.5", "2.6.5-aa1")):
-        rules = vmcore.KERNELS[name].rules(arch, highpte=highpte)
-        assert (rules["struct_page_size"], rules["vma_size"]) == (page[i], vma[i])
+# struct page on i386, i386-pae, i386-pae with highpte, x86_64; vm_area_struct on i386, x86_64 (fact sheet 1.1, 1.6)
+SIZES = {
+    "2.6.5": ((40, 40, 44, 72), (64, 128)),
+    "2.6.5-objrmap": ((40, 40, 44, 72), (64, 128)),
+    "2.6.5-aa1": ((40, 40, 40, 72), (76, 152)),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_record_sizes_of_the_fact_sheet(name):
+    machines = (("i386", False), ("i386-pae", False), ("i386-pae", True), ("x86_64", False))
+    rules = [vmcore.KERNELS[name].rules(arch, highpte=highpte) for arch, highpte in machines]
+    assert tuple(r["struct_page_size"] for r in rules) == SIZES[name][0]
+    assert tuple(r["vma_size"] for r in (rules[0], rules[3])) == SIZES[name][1]
 
 
 def test_mem_map_is_frames_times_struct_page(kernel):
     m = vmcore.Machine(ram="64M", arch="i386-pae", kernel=kernel, highpte=True)
-    assert m.ledger()["mem_map"]["bytes"] == 16384 * (44 if kernel == "2.6.5" else 40)
+    rules = vmcore.KERNELS[kernel].rules("i386-pae", highpte=True)
+    assert m.ledger()["mem_map"]["bytes"] == 16384 * rules["struct_page_size"]
 
 
 def test_dtypes_have_the_order_of_the_structs():
@@ -137,7 +144,7 @@ def test_maps_smaps_status(machine, task, kernel):
     maps = task.maps()
     assert [(m.start - base, m.end - m.start, m.perms, m.name) for m in maps] == [
         (0, 4 * PAGE, "rw-p", ""), (1 << 20, 16 * PAGE, "r-xp", "libc.so"), (2 << 20, 8 * PAGE, "rw-s", "seg")]
-    assert maps[0].offset == (0 if kernel == "2.6.5" else base)     # fact sheet 9.3
+    assert maps[0].offset == (base if vmcore.KERNELS[kernel].rules("i386-pae")["anon_pgoff"] else 0)    # fact sheet 9.3
     assert str(maps[1]) == "40100000-40110000 r-xp 00000000 libc.so"
     smaps = task.smaps()
     assert [s.size for s in smaps] == [16, 64, 32] and [s.rss for s in smaps] == [12, 64, 4]
@@ -254,12 +261,13 @@ def test_slabinfo_and_ledger(machine, task, kernel):
     task.fork().touch(a)
     slabs = {s.name: s for s in machine.slabinfo()}
     vma = slabs["vm_area_struct"]
-    assert (vma.objsize, vma.objperslab) == ((128, 30) if kernel == "2.6.5" else (152, 25))
+    assert vma.objsize == vmcore.KERNELS[kernel].rules("x86_64")["vma_size"]
     assert vma.active_objs == 2 and vma.num_slabs == 1 and vma.bytes == PAGE
     text = stats.slabinfo_text(machine.slabinfo()).splitlines()
     assert text[0] == "slabinfo - version: 2.0" and len(text) == 2 + len(slabs)
-    rmap_bytes = machine.vmstat()["rmap_bytes"]
-    assert rmap_bytes == (10 * 64 if kernel == "2.6.5" else 24)
+    # a chain node for each of ten pages, or an anon_vma
+    held = {"pte_chain": 10 * 64, "objrmap_core": 10 * 64, "anon_vma": 24}
+    assert machine.vmstat()["rmap_bytes"] == held[vmcore.KERNELS[kernel].rmap]
     ledger = machine.ledger()
     assert {"mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm", "mm",
             "stack", "slab_other", "page_cache"} <= set(ledger)

@@ -122,7 +122,9 @@ def test_trace_a(one: Watched, kernel: str) -> None:
     assert one.counts == Counts(1, 1, None)
     assert one.flags & (PG_ACTIVE | PG_REFERENCED | PG_LRU) == PG_ACTIVE | PG_REFERENCED | PG_LRU
     assert one.pte["accessed"] and one.pte["dirty"] and one.pte["writable"]
-    assert bool(one.flags & PG_ANON) == bool(one.frame["mapping"]) == (kernel == "2.6.5-aa1")
+    rules = vmcore.KERNELS[kernel].rules("x86_64")
+    assert bool(one.flags & PG_ANON) == bool(rules["page_anon"])
+    assert bool(one.frame["mapping"]) == bool(rules["page_anon"] and not rules["rmap_nodes"])   # names its object
     assert m.vmstat()["nr_mapped"] == 64
 
     pfn = one.pfn
@@ -363,8 +365,7 @@ def test_trace_d(boot: Boot, kernel: str) -> None:
     assert free - m.meminfo()["MemFree"] <= 4 * 4           # page tables at most
     assert t.read(address) == 0
     assert int(m.mapcounts[page.pfn]) == 0
-    if kernel == "2.6.5-aa1":
-        assert m.vmstat()["nr_anon_vmas"] == 0              # a read needs none
+    assert m.vmstat()["nr_anon_vmas"] == 0                  # a read needs none
     # fork: copied as a reserved page
     child = t.fork("b")
     other = Watched(m, child, address)

@@ -1,7 +1,7 @@
 """Verification of the reverse map. Fact sheet linux-2004, sections 2.2, 2.3, 2.5 and 12.
 
 check_tables proved the address formula of every pte. Here the counts are compared, and for pte_chain that each chain
-holds exactly the ptes of its page: both sides are multisets of (pte, frame), and multisets with equal sums of a
+holds exactly the ptes of its page (where only anonymous pages have chains, that no other has one): both sides are multisets of (pte, frame), and multisets with equal sums of a
 64-bit mix are equal; only if they differ are entries followed one by one, to say which.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -11,8 +11,8 @@ from vmcore._fast.check_base cimport (
     CHECK_COW_WRITABLE, CHECK_MAPCOUNT, CHECK_NR_MAPPED, CHECK_WALK, CHECK_ZONE, check_t, fail, in_pool, mix)
 from vmcore._fast.pagetable cimport pte_pfn, pte_present
 from vmcore._fast.records cimport (
-    MAX_SWAPFILES, PG_DIRECT, PG_SWAPCACHE, POOL_PTE_CHAIN, POOL_TABLE, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, frame_t,
-    machine_t, zone_t)
+    MAX_SWAPFILES, PG_ANON, PG_DIRECT, PG_SWAPCACHE, POOL_PTE_CHAIN, POOL_TABLE, RMAP_NODES_ANON, SWP_OFFSET_MASK,
+    SWP_TYPE_SHIFT, frame_t, machine_t, zone_t)
 
 cdef enum:
     CHAIN_NEXT_SHIFT = 5
@@ -108,6 +108,10 @@ cdef int read_page_chain(check_t *c, uint64_t pfn, uint32_t follow) noexcept nog
     cdef frame_t *f = &m.frames[pfn]
     cdef int64_t n
     if m.mapcount[pfn] == 0:
+        return 0
+    if m.rules.rmap_nodes == RMAP_NODES_ANON and not f.flags & PG_ANON:
+        if f.rmap != 0 or f.flags & PG_DIRECT:
+            return fail(c, CHECK_CHAIN_COUNT, pfn, 1, 0)
         return 0
     if f.rmap == 0:
         return fail(c, CHECK_CHAIN_COUNT, pfn, 0, m.mapcount[pfn])

@@ -3,14 +3,15 @@
 Source: copy_page_range of mm/memory.c 2.6.5; fact sheet linux-2004 sections 6.11, 2.2, 2.5.
 
 Every pte that is there is copied, file pages too. Without chains the loop reads ptes and counts mapcounts, which are an
-array of their own; no frame record is touched. With chains every pte is an operation on its page's chain.
+array of their own; no frame record is touched. With chains every pte is an operation on its page's chain; where only
+anonymous pages have them (rules.rmap_nodes), those of file pages are counted only.
 """
 from libc.errno cimport ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
     machine_t, mm_t, vma_t, frame_t, PAGE_SHIFT, PG_DIRECT, PTE_A, PTE_ANON, PTE_D, PTE_P, PTE_PROTNONE, PTE_RW,
-    PTE_SHIFT, PTE_SPECIAL, VM_MAYWRITE, VM_SHARED)
+    PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ANON, VM_MAYWRITE, VM_SHARED)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl
 from vmcore._fast.counters cimport count, count_n, FORK_PTES_COPIED, FORK_TABLES
@@ -141,6 +142,7 @@ cdef int copy_ptes_chained(machine_t *m, uint32_t cmm, uint32_t vma, uint64_t ad
     cdef uint64_t *src = &m.ptes[from_]
     cdef uint64_t *dst = &m.ptes[to]
     cdef mm_t *cp = &m.mms[cmm]
+    cdef uint64_t chained = PTE_ANON if m.rules.rmap_nodes == RMAP_NODES_ANON else 0     # bits of who has a chain
     cdef uint64_t pte
     cdef uint64_t copied = 0
     cdef uint32_t i
@@ -150,7 +152,7 @@ cdef int copy_ptes_chained(machine_t *m, uint32_t cmm, uint32_t vma, uint64_t ad
             ahead_chain(m, src[i + <uint32_t>COPY_AHEAD], src[i + <uint32_t>CHAIN_AHEAD])
         if src[i] == 0:
             continue
-        if m.chain_spare == 0:
+        if m.chain_spare == 0 and (src[i] & chained) == chained:
             # both page_table_locks are dropped for this: reclaim may unmap what we copied, and what we are about to
             err = m.rmap.reserve(m)
             if err < 0:
@@ -161,8 +163,11 @@ cdef int copy_ptes_chained(machine_t *m, uint32_t cmm, uint32_t vma, uint64_t ad
             dst[i] = pte & keep_child
             cp.rss += 1
             cp.anon_rss += (pte & PTE_ANON) != 0
-            m.rmap.page_add(m, <uint32_t>(pte >> PTE_SHIFT), vma, addr + (<uint64_t>i << PAGE_SHIFT), to + i,
-                            (pte & PTE_ANON) != 0)
+            if (pte & chained) == chained:
+                m.rmap.page_add(m, <uint32_t>(pte >> PTE_SHIFT), vma, addr + (<uint64_t>i << PAGE_SHIFT), to + i,
+                                (pte & PTE_ANON) != 0)
+            else:
+                m.mapcount[pte >> PTE_SHIFT] += 1
             copied += 1
         elif pte != 0:
             copy_other(m, cp, &dst[i], pte)

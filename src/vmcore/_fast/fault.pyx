@@ -27,7 +27,7 @@ from vmcore._fast.pagetable cimport leaf_cached, pte_alloc, pte_is_swap, pte_pfn
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_RW, PTE_SHIFT,
-    PTE_SPECIAL, RLIM_AS, RLIM_STACK, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_LOCKED,
+    PTE_SPECIAL, RLIM_AS, RLIM_STACK, RMAP_NODES_ALL, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_LOCKED,
     VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, vma_t,
 )
 from vmcore._fast.shmem cimport vma_nopage
@@ -133,7 +133,7 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
                 put_page(m, pfn)
             if copy == 0:
                 return FAULT_OOM
-        elif m.rmap.reserve(m) != 0:
+        elif m.rules.rmap_nodes == RMAP_NODES_ALL and m.rmap.reserve(m) != 0:
             put_page(m, pfn)
             return FAULT_OOM
         if seq == m.files[v.file].truncate_count:

@@ -487,6 +487,11 @@ cdef struct device_t:
 
 # ---------------------------------------------------------------- what a kernel is: data
 
+cdef enum:
+    RMAP_NODES_NONE = 0
+    RMAP_NODES_ALL = 1      # every ordinary page's
+    RMAP_NODES_ANON = 2     # those of pages with PTE_ANON in their ptes
+
 cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of each value there
     uint32_t page_anon      # 1: PG_anon and mapping of anonymous pages (aa1, 2.6.7); 0: mapping NULL until swap (2.6.5)
     uint32_t merge_anon_pgoff       # 1: anonymous vmas merge only with contiguous pgoff
@@ -499,7 +504,8 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t swapin_cow     # 1: write fault on a shared swap page copies in the same fault (2.6.7)
     uint32_t gup_test       # 1: do not unmap a swap-cache page with count != mapcount + 2 (2.6.7)
     uint32_t unmap_young_fails      # 1: try_to_unmap of a young pte is FAIL
-    uint32_t rmap_nodes     # 1: pte_chain nodes are needed for every further mapping
+    uint32_t reserved_unmap_bug     # 1: an unmap in a VM_RESERVED vma is a BUG (-aa1), else FAIL
+    uint32_t rmap_nodes     # RMAP_NODES_*: whose further mappings take pte_chain nodes
     uint32_t struct_page_size       # bytes of simulated mem_map per frame
     uint32_t vma_size       # raw sizeof of the simulated vm_area_struct
     uint32_t anon_vma_size

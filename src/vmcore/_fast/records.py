@@ -173,6 +173,7 @@ kernel_rules = _record(
             "swapin_cow",
             "gup_test",
             "unmap_young_fails",
+            "reserved_unmap_bug",
             "rmap_nodes",
             "struct_page_size",
             "vma_size",

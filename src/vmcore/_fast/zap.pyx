@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
     i_mmap_iter, machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_A,
-    PTE_D, PTE_ANON, PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT)
+    PTE_D, PTE_ANON, PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT, RMAP_NODES_ANON)
 from vmcore._fast.counters cimport count_n, ZAP_PTES
 from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
@@ -76,6 +76,7 @@ cdef void zap_leaf(machine_t *m, uint32_t mm, uint32_t at, uint32_t n) noexcept 
     cdef uint64_t pte
     cdef uint32_t i
     cdef int chains = m.rules.rmap_nodes != 0
+    cdef uint64_t chained = PTE_ANON if m.rules.rmap_nodes == RMAP_NODES_ANON else 0     # bits of who has a chain
     for i in range(n if n < <uint32_t>ZAP_AHEAD else <uint32_t>ZAP_AHEAD):
         look_ahead(m, e[i], 0, 0)
     for i in range(n):
@@ -91,7 +92,7 @@ cdef void zap_leaf(machine_t *m, uint32_t mm, uint32_t at, uint32_t n) noexcept 
             rss += 1
             if pte & PTE_ANON:
                 anon += 1
-            zap_present(m, pte, at + i, chains)
+            zap_present(m, pte, at + i, chains and (pte & chained) == chained)
         elif pte_is_swap(pte):
             swapped += 1
             free_swap_and_cache(m, pte_swp(pte))

@@ -6,7 +6,7 @@
 # them that do not cover the page, RMAP_MMS_VISITED page tables looked up (trylock taken), RMAP_PTES_EXAMINED entries
 # compared.
 from libc.stdint cimport uint32_t, uint64_t
-from vmcore._fast.records cimport machine_t, vma_t
+from vmcore._fast.records cimport PTE_P, PTE_PROTNONE, PTE_SHIFT, PTE_SPECIAL, machine_t, vma_t
 
 cdef enum:
     WALK_AHEAD = 16             # vmas whose pte is looked up and prefetched before the first of them is acted on
@@ -17,6 +17,16 @@ cdef inline uint64_t page_in_vma(vma_t *v, uint64_t index) noexcept nogil:
     """Pages from v.start to the page with this index; >= the vma's length if outside (index < pgoff wraps to that)."""
     return index - v.pgoff
 
+cdef inline int maps_page(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
+    """The entry at this index is an ordinary pte of the page."""
+    cdef uint64_t e = m.ptes[pte]
+    return (e & (PTE_P | PTE_PROTNONE)) != 0 and (e & PTE_SPECIAL) == 0 and <uint32_t>(e >> PTE_SHIFT) == pfn
+
+# A pte of a file page comes and goes: page_add and page_remove of rmap_ops for such pages.
+cdef void file_page_add(machine_t *m, uint32_t pfn, uint32_t vma) noexcept nogil
+cdef void file_page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil
+# A pte that maps the page, of a vma with these flags in mm, whose lock is held: unmapped, or SWAP_FAIL.
+cdef int unmap_found(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t vm_flags, uint32_t pte) noexcept nogil
 # One vma of a walk, its pte index (0: no table) found before. WALK_OUTSIDE is for the caller's own list: never passed.
 # referenced_one: 1 if the page was young there, cleared. unmap_one: SWAP_AGAIN (nothing there, busy, or unmapped: see
 # mapcount), or SWAP_FAIL (VM_LOCKED, young with rules.unmap_young_fails, held by get_user_pages with rules.gup_test).

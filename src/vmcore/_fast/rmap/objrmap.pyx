@@ -8,11 +8,12 @@ changes no count: when a walk stops early, the index's count is set back to what
 from libc.stdint cimport uint32_t, uint64_t, int32_t
 
 from vmcore._fast.records cimport (
-    i_mmap_iter, machine_t, vma_t, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_SPECIAL, PTE_SHIFT, PTE_A, VM_LOCKED,
-    VM_RESERVED, PAGE_SHIFT)
+    frame_t, i_mmap_iter, machine_t, vma_t, PG_ANON, PG_SWAPCACHE, PTE_A, VM_LOCKED, VM_RESERVED, PAGE_SHIFT)
 from vmcore._fast.pool cimport safe_point
-from vmcore._fast.locks cimport spin_trylock_ptl, spin_unlock_ptl, down_trylock_i_shared, up_i_shared
-from vmcore._fast.bugs cimport bug, BUG_UNMAP_VM_RESERVED
+from vmcore._fast.locks cimport (
+    spin_trylock_ptl, spin_unlock_ptl, down_trylock_i_shared, up_i_shared, page_map_lock, page_map_unlock)
+from vmcore._fast.bugs cimport (
+    bug, BUG_RMAP_ADD_FILE_ANON, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_VM_RESERVED)
 from vmcore._fast.counters cimport (
     count, count_n, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_MMS_VISITED, RMAP_RANGE_SKIPS, RMAP_TRYLOCK_FAILS,
     I_MMAP_LOOKUPS, I_MMAP_NODES_VISITED)
@@ -30,11 +31,6 @@ cdef struct batch_t:
 
 # ---------------------------------------------------------------- one vma
 
-cdef inline int maps_page(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
-    cdef uint64_t e = m.ptes[pte]
-    return (e & (PTE_P | PTE_PROTNONE)) != 0 and (e & PTE_SPECIAL) == 0 and <uint32_t>(e >> PTE_SHIFT) == pfn
-
-
 cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil:
     cdef uint32_t mm = m.vmas[vma].mm
     cdef int young = 0
@@ -50,6 +46,23 @@ cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) 
     return young
 
 
+cdef int unmap_found(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t vm_flags, uint32_t pte) noexcept nogil:
+    if vm_flags & <uint32_t>VM_RESERVED and m.rules.reserved_unmap_bug:
+        bug(m, BUG_UNMAP_VM_RESERVED, pfn, mm, pte)
+        return SWAP_FAIL
+    if vm_flags & <uint32_t>(VM_LOCKED | VM_RESERVED):
+        return SWAP_FAIL
+    if m.rules.unmap_young_fails and m.ptes[pte] & PTE_A:
+        m.ptes[pte] &= ~<uint64_t>PTE_A
+        return SWAP_FAIL
+    if (m.rules.gup_test and m.frames[pfn].flags & <uint32_t>PG_SWAPCACHE
+            and page_count(m, pfn) != <int32_t>m.mapcount[pfn] + 2):
+        return SWAP_FAIL
+    unmap_pte(m, pfn, mm, pte)
+    m.rmap.page_remove(m, pfn, pte)
+    return SWAP_AGAIN
+
+
 cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil:
     cdef vma_t *v = &m.vmas[vma]
     cdef uint32_t mm = v.mm
@@ -61,22 +74,35 @@ cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexc
     if pte != 0:
         count(m, RMAP_PTES_EXAMINED)
         if maps_page(m, pfn, pte):
-            if v.flags & <uint32_t>VM_RESERVED:
-                bug(m, BUG_UNMAP_VM_RESERVED, pfn, vma, pte)
-                r = SWAP_FAIL
-            elif v.flags & <uint32_t>VM_LOCKED:
-                r = SWAP_FAIL
-            elif m.rules.unmap_young_fails and m.ptes[pte] & PTE_A:
-                m.ptes[pte] &= ~<uint64_t>PTE_A
-                r = SWAP_FAIL
-            elif (m.rules.gup_test and m.frames[pfn].flags & <uint32_t>PG_SWAPCACHE
-                    and page_count(m, pfn) != <int32_t>m.mapcount[pfn] + 2):
-                r = SWAP_FAIL
-            else:
-                unmap_pte(m, pfn, mm, pte)
-                m.rmap.page_remove(m, pfn, pte)
+            r = unmap_found(m, pfn, mm, v.flags, pte)
     spin_unlock_ptl(m, mm)
     return r
+
+
+# ---------------------------------------------------------------- the ptes of a file page
+
+cdef void file_page_add(machine_t *m, uint32_t pfn, uint32_t vma) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    page_map_lock(m, pfn)
+    if f.flags & <uint32_t>(PG_ANON | PG_SWAPCACHE) or f.mapping == 0:
+        bug(m, BUG_RMAP_ADD_FILE_ANON, pfn, vma, f.flags)
+    if m.mapcount[pfn] == 0:
+        m.nr_mapped_pages += 1
+    m.mapcount[pfn] += 1
+    page_map_unlock(m, pfn)
+
+
+cdef void file_page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
+    page_map_lock(m, pfn)
+    if m.mapcount[pfn] == 0:
+        bug(m, BUG_RMAP_REMOVE_UNMAPPED, pfn, pte, 0)
+        return
+    m.mapcount[pfn] -= 1
+    if m.mapcount[pfn] == 0:
+        m.nr_mapped_pages -= 1
+        if m.frames[pfn].flags & <uint32_t>PG_SWAPCACHE:
+            bug(m, BUG_RMAP_ADD_FILE_ANON, pfn, 0, m.frames[pfn].flags)
+    page_map_unlock(m, pfn)
 
 
 # ---------------------------------------------------------------- the vmas of a file

@@ -19,24 +19,22 @@ from libc.stdlib cimport calloc, free
 
 from vmcore._fast.records cimport (
     machine_t, frame_t, table_t, pool_t, rmap_ops, POOL_PTE_CHAIN, CACHE_PTE_CHAIN, PG_DIRECT, PG_REFERENCED,
-    PG_RESERVED, PG_LOCKED, PG_SWAPCACHE, VM_LOCKED, PAGE_SHIFT, PTE_A, PTE_SPECIAL)
+    PG_SWAPCACHE, VM_LOCKED, PAGE_SHIFT, PTE_A, PTE_SPECIAL)
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.locks cimport spin_trylock_ptl, spin_unlock_ptl, page_map_lock, page_map_unlock
 from vmcore._fast.bugs cimport (
-    bug, BUG_RMAP_ADD_ANON_MAPPING, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED,
-    BUG_UNMAP_NO_MAPPING, BUG_UNMAP_NO_MM)
+    bug, BUG_RMAP_ADD_ANON_MAPPING, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_NO_MAPPING, BUG_UNMAP_NO_MM)
 from vmcore._fast.counters cimport (
     count, count_n, RMAP_PAGES_WALKED, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_NODES_ALLOCATED, RMAP_NODES_FREED,
     RMAP_CHAIN_ADDS, RMAP_CHAIN_CONVERSIONS, RMAP_CHAIN_COLLAPSES, RMAP_CHAIN_NODES_SEARCHED,
-    RMAP_CHAIN_SLOTS_SEARCHED, RMAP_TRYLOCK_FAILS, RMAP_UNMAP_SUCCESS,
-    RMAP_UNMAP_AGAIN, RMAP_UNMAP_FAIL)
+    RMAP_CHAIN_SLOTS_SEARCHED, RMAP_TRYLOCK_FAILS)
 from vmcore._fast.frame cimport GFP_KERNEL, page_mapped
 from vmcore._fast.pagetable cimport pte_pfn, pte_present
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
-from vmcore._fast.vma cimport find_vma_prev
 from vmcore._fast.rmap.rmap cimport (
-    referenced_pte, rmap_defaults, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL)
+    count_unmap, owner_vma, referenced_pte, rmap_defaults, unmap_pte, unmap_refused, SWAP_SUCCESS, SWAP_AGAIN,
+    SWAP_FAIL)
 
 cdef enum:
     IDX_BITS = 5
@@ -243,15 +241,6 @@ cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     return referenced
 
 
-cdef uint32_t owner_vma(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
-    """find_vma of the owner: the first vma that ends above addr; the mm's cache is read but neither set nor counted."""
-    cdef uint32_t v = m.mms[mm].mmap_cache
-    cdef uint32_t prev = 0
-    if v != 0 and m.vmas[v].start <= addr and addr < m.vmas[v].end:
-        return v
-    return find_vma_prev(m, mm, addr, &prev)
-
-
 cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
     cdef table_t *t = &m.tables[pte >> m.pt_shift]
     cdef uint32_t mm = t.mm
@@ -310,11 +299,7 @@ cdef int unmap_chain(machine_t *m, uint32_t pfn) noexcept nogil:
 cdef int try_to_unmap(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
     cdef int r
-    if f.flags & <uint32_t>PG_RESERVED:
-        bug(m, BUG_UNMAP_RESERVED, pfn, f.flags, 0)
-        return SWAP_FAIL
-    if not f.flags & <uint32_t>PG_LOCKED:
-        bug(m, BUG_UNMAP_NOT_LOCKED, pfn, f.flags, 0)
+    if unmap_refused(m, pfn):
         return SWAP_FAIL
     if f.mapping == 0 and not f.flags & <uint32_t>PG_SWAPCACHE:
         bug(m, BUG_UNMAP_NO_MAPPING, pfn, f.flags, 0)
@@ -333,8 +318,7 @@ cdef int try_to_unmap(machine_t *m, uint32_t pfn) noexcept nogil:
     if m.mapcount[pfn] == 0:
         m.nr_mapped_pages -= 1
     page_map_unlock(m, pfn)
-    count(m, RMAP_UNMAP_SUCCESS if r == SWAP_SUCCESS else RMAP_UNMAP_AGAIN if r == SWAP_AGAIN else RMAP_UNMAP_FAIL)
-    return r
+    return count_unmap(m, r)
 
 
 cdef void prefetch(machine_t *m, uint32_t pfn) noexcept nogil:

@@ -54,5 +54,10 @@ cdef enum:
 # taken down (pte becomes none, or a swap pte if the page is in the swap cache; dirty -> set_page_dirty; rss, anon_rss,
 # swapents). page_remove is the caller's.
 cdef void rmap_defaults(rmap_ops *ops) noexcept nogil
+# owner_vma: find_vma as reclaim does it. unmap_refused: 1 after BUG_UNMAP_* for a page that try_to_unmap must not get.
+# count_unmap: RMAP_UNMAP_* of a result, which it returns.
 cdef int referenced_pte(machine_t *m, uint32_t pte) noexcept nogil
 cdef void unmap_pte(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte) noexcept nogil
+cdef uint32_t owner_vma(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
+cdef int unmap_refused(machine_t *m, uint32_t pfn) noexcept nogil
+cdef int count_unmap(machine_t *m, int r) noexcept nogil

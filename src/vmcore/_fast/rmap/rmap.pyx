@@ -5,10 +5,14 @@ sections 2.2, 2.5.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from vmcore._fast.records cimport machine_t, mm_t, frame_t, rmap_ops, PG_DIRTY, PG_SWAPCACHE, PTE_A, PTE_D, PTE_ANON
+from vmcore._fast.records cimport (
+    machine_t, mm_t, frame_t, rmap_ops, PG_DIRTY, PG_LOCKED, PG_RESERVED, PG_SWAPCACHE, PTE_A, PTE_D, PTE_ANON)
+from vmcore._fast.bugs cimport bug, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED
+from vmcore._fast.counters cimport count, RMAP_UNMAP_AGAIN, RMAP_UNMAP_FAIL, RMAP_UNMAP_SUCCESS
 from vmcore._fast.pagetable cimport swp_pte
 from vmcore._fast.swap cimport swap_duplicate
 from vmcore._fast.filemap cimport set_page_dirty
+from vmcore._fast.vma cimport find_vma_prev
 
 
 # ---------------------------------------------------------------- what a design need not say
@@ -108,3 +112,30 @@ cdef void unmap_pte(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte) noexc
     mp.rss -= 1
     if old & PTE_ANON:
         mp.anon_rss -= 1
+
+
+# ---------------------------------------------------------------- around a page
+
+cdef uint32_t owner_vma(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
+    """The first vma that ends above addr; the mm's cache is read but neither set nor counted."""
+    cdef uint32_t v = m.mms[mm].mmap_cache
+    cdef uint32_t prev = 0
+    if v != 0 and m.vmas[v].start <= addr and addr < m.vmas[v].end:
+        return v
+    return find_vma_prev(m, mm, addr, &prev)
+
+
+cdef int unmap_refused(machine_t *m, uint32_t pfn) noexcept nogil:
+    cdef frame_t *f = &m.frames[pfn]
+    if f.flags & <uint32_t>PG_RESERVED:
+        bug(m, BUG_UNMAP_RESERVED, pfn, f.flags, 0)
+        return 1
+    if not f.flags & <uint32_t>PG_LOCKED:
+        bug(m, BUG_UNMAP_NOT_LOCKED, pfn, f.flags, 0)
+        return 1
+    return 0
+
+
+cdef int count_unmap(machine_t *m, int r) noexcept nogil:
+    count(m, RMAP_UNMAP_SUCCESS if r == SWAP_SUCCESS else RMAP_UNMAP_AGAIN if r == SWAP_AGAIN else RMAP_UNMAP_FAIL)
+    return r
