@@ -17,7 +17,7 @@ import numpy as np
 
 from vmcore._fast import records
 
-__all__ = ["ARCHS", "I_MMAP", "KERNELS", "MERGE", "RECLAIM", "RMAP", "Arch", "Kernel", "get"]
+__all__ = ["ARCHS", "I_MMAP", "KERNELS", "MERGE", "RECLAIM", "RMAP", "Arch", "Index", "Kernel", "get"]
 
 
 # ---------------------------------------------------------------- designs
@@ -50,7 +50,21 @@ RMAP: Mapping[str, Rmap] = {
     # VMA before pages come to it (5.4, 6.7)
     "anon_vma": Rmap(4, 3, 3, _ANON_VMA),
 }
-I_MMAP: tuple[str, ...] = ("list",)  # _fast/i_mmap/NAME.pyx
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index over the VMAs of a file: _fast/i_mmap/NAME.pyx."""
+
+    vma_words: int  # in vm_area_struct, beyond the two of a list (1.6)
+
+
+I_MMAP: Mapping[str, Index] = {
+    "list": Index(0),  # 3.1
+    "rbtree": Index(2),  # rb_node: 4 words with its colour (1.6, 3.2)
+    "prio_tree": Index(2),  # the union of prio node and vm_set: 4 words (1.6, 3.3)
+    "interval_tree": Index(2),  # rb_node, 3 words by then, and the greatest last of its subtree (linux-modern 2.1)
+}
 RECLAIM: Mapping[str, bool] = {"v2_6": True}  # _fast/reclaim/NAME.pyx; True: it needs an rmap that finds pages
 MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
     # 2.6.5: anonymous VMAs by flags alone; mprotect merges, and so does the target of mremap
@@ -144,7 +158,7 @@ class Kernel:
     page_bytes: Mapping[int, int] = field(default_factory=dict, hash=False)  # struct page by word size, less rmap (1.1)
     vma_bytes: Mapping[int, int] = field(
         default_factory=dict, hash=False
-    )  # vm_area_struct by word size, less rmap (1.6)
+    )  # vm_area_struct by word size, less rmap, with lists as its index (1.6)
     data: Mapping[str, int] = field(default_factory=dict, hash=False)  # the other rules
 
     def __post_init__(self) -> None:
@@ -189,6 +203,7 @@ class Kernel:
             raise ValueError(f"kernel {self.name} has no arch {arch!r}; it has {', '.join(self.archs)}")
         machine = ARCHS[arch]
         design = RMAP[self.rmap]
+        index = I_MMAP[self.i_mmap]
         if highpte and machine.word != 4:
             raise ValueError(f"highpte is for i386 and i386-pae, not for {arch}")
         line = machine.l1_lines[0] if l1_line is None else l1_line
@@ -207,7 +222,7 @@ class Kernel:
                 out[name] = max(out[name], value)  # the design's veto: it can forbid a merge, never allow one
         out.update(
             struct_page_size=-(-page // machine.word) * machine.word,
-            vma_size=self.vma_bytes[machine.word] + design.vma_words * machine.word,
+            vma_size=self.vma_bytes[machine.word] + (design.vma_words + index.vma_words) * machine.word,
             anon_vma_size=design.object_words * machine.word,
             pte_addr_size=pte_addr,
             highpte=int(highpte),
@@ -273,6 +288,8 @@ _ALL = (
     # Dave McCracken's core: what it keeps of 2.6.5 for anonymous pages, what -aa took from it for files (2.2, 2.3)
     _of_2_6_5("2.6.5-objrmap", "V265, AAS, SEED", "objrmap_core", "flags"),
     _of_2_6_5("2.6.5-aa1", "AAS, SEED", "anon_vma", "pgoff", reserved_unmap_bug=1),  # 12.1
+    # what the thread announces as next (3.2)
+    _of_2_6_5("2.6.5-aa-rbtree", "SEED", "anon_vma", "pgoff", "rbtree", reserved_unmap_bug=1),
 )
 KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _ALL})
 

@@ -39,7 +39,7 @@ prots = st.sampled_from((3, 3, 3, 1, 7, 5, 0))
 class Side:
     """One vmcore machine, with its tasks and files under the model's numbers."""
 
-    def __init__(self, kernel: str, options: dict[str, Any]) -> None:
+    def __init__(self, kernel: str | vmcore.Kernel, options: dict[str, Any]) -> None:
         self.machine = vmcore.Machine(kernel=kernel, **options)
         self.tasks: dict[int, vmcore.Task] = {}
         self.files: dict[int, Any] = {}
@@ -60,7 +60,7 @@ def outcome(call: Any, *args: Any, **kwargs: Any) -> Outcome:
 class Box(RuleBasedStateMachine):
     """Rules over a model and its machines."""
 
-    KERNELS: ClassVar[tuple[str, ...]] = ()
+    KERNELS: ClassVar[tuple[str | vmcore.Kernel, ...]] = ()
     OPTIONS: ClassVar[dict[str, Any]] = {}
     BALLAST: ClassVar[int] = 250            # pages that the first task writes, so that memory is short from the start
     SWAP: ClassVar[str] = "12M"

@@ -8,6 +8,9 @@ from hypothesis.stateful import rule
 from tests.properties.box import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, Box, outcome, places, tasks
 from tests.properties.model import PAGE, failed
 
+import vmcore
+from vmcore.kernels import I_MMAP
+
 TOP = 1 << 63
 
 
@@ -53,5 +56,11 @@ class _TwinsPae(_Twins):
     OPTIONS = {"arch": "i386-pae"}
 
 
+class _TwinsIndexes(_Twins):
+    """One reverse map, every index over the mappings of a file."""
+    KERNELS = tuple(vmcore.KERNELS["2.6.5-aa1"].replace(i_mmap=index) for index in I_MMAP)
+
+
 TestTwins = _Twins.TestCase
 TestTwinsPae = _TwinsPae.TestCase
+TestTwinsIndexes = _TwinsIndexes.TestCase

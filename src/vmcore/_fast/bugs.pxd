@@ -31,6 +31,7 @@ cdef enum:
     BUG_PTE_NOT_NONE            # a pte written over
     BUG_PAGE_CACHE_MAPPED       # page cache page removed while mapped
     BUG_FAULT_LOOP              # an access faulted again and again without getting its pte
+    BUG_I_MMAP_TREE             # prio_tree: two different ranges at one place, or a set of unequal ones
     NR_BUGS
 
 cdef void bug(machine_t *m, int id, uint64_t a, uint64_t b, uint64_t c) noexcept nogil

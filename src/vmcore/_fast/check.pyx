@@ -6,7 +6,7 @@ frame against its owners, at last the sums. The first failure ends the check. No
 included.
 
 | part | proves |
-| check_maps | pools, tasks, mms, vmas, i_mmap and anon_vma lists |
+| check_maps | pools, tasks, mms, vmas, i_mmap and anon_vma indexes |
 | check_tables | page tables, every pte |
 | check_rmap | mapcounts, pte_chains, and page by page on request |
 | check_frames | free lists, owners, references, LRU lists |
@@ -77,8 +77,8 @@ CHECK_NAMES = {
         "index, pte"),
     CHECK_CHAIN_NODES: ("chain-nodes", "every pte_chain node in use is on a chain or spare: on chains, spare, in use"),
     CHECK_WALK: ("rmap-walk", "the reverse map of a page leads to all its ptes: pfn, found, mapcount"),
-    CHECK_I_MMAP: ("i-mmap", "an i_mmap list is a ring of vmas of its file and kind: file, vma, place"),
-    CHECK_I_MMAP_COUNT: ("i-mmap-count", "every vma of a file is on one of its lists: file, found, counted"),
+    CHECK_I_MMAP: ("i-mmap", "the index of a file's vmas is well formed and holds vmas of the file: file, vma, place"),
+    CHECK_I_MMAP_COUNT: ("i-mmap-count", "every vma of a file is in its index: file, found, counted"),
     CHECK_FILE: ("file", "a file has a kind: file, kind"),
     CHECK_FILE_REFS: ("file-refs", "a file's references are its vmas and at most one handle: file, refs, vmas"),
     CHECK_ANON_VMA: ("anon-vma", "an anon_vma's list is a ring of vmas that name it: anon_vma, vma, place"),

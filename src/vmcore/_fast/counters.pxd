@@ -89,6 +89,15 @@ cdef enum:
     # indexes
     I_MMAP_LOOKUPS
     I_MMAP_NODES_VISITED
+    I_MMAP_INSERTS              # vmas that came into their file's index, by fork or after a change of a border too
+    I_MMAP_REMOVES
+    I_MMAP_INSERT_STEPS         # nodes compared on the way down; the next seven are prio_counts (prio_tree.pxd)
+    I_MMAP_REMOVE_STEPS         # prio_tree: nodes on the way to the leaf that goes in place of the vma
+    I_MMAP_EXPANSIONS           # prio_tree: index_bits grew for a vma
+    I_MMAP_ROOTS_MOVED          # ... and so many old roots went to the left spine
+    I_MMAP_DUPLICATES           # prio_tree: vmas that went into a vm_set
+    I_MMAP_SETS_MADE            # ... of these, as its first member
+    I_MMAP_PROMOTIONS           # prio_tree: the head of a vm_set took the place of its tree node
     FIND_VMA_CALLS
     FIND_VMA_CACHE_HITS
     FIND_VMA_STEPS              # tree nodes visited

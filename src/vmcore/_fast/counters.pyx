@@ -21,6 +21,8 @@ COUNTER_NAMES = (
     "rmap_chain_conversions", "rmap_chain_collapses", "rmap_chain_slots_searched", "rmap_chain_adds",
     "rmap_chain_nodes_searched", "rmap_range_skips", "rmap_trylock_fails", "rmap_unmap_success", "rmap_unmap_again",
     "rmap_unmap_fail", "anon_vmas_allocated", "anon_vmas_freed", "i_mmap_lookups", "i_mmap_nodes_visited",
+    "i_mmap_inserts", "i_mmap_removes", "i_mmap_insert_steps", "i_mmap_remove_steps", "i_mmap_expansions",
+    "i_mmap_roots_moved", "i_mmap_duplicates", "i_mmap_sets_made", "i_mmap_promotions",
     "find_vma_calls", "find_vma_cache_hits", "find_vma_steps", "vma_merges", "vma_splits", "vma_merges_refused_pgoff",
     "vma_merges_refused_anon_vma", "filemap_reads", "filemap_writes", "shmem_swizzle_out", "shmem_swizzle_in",
     "swap_cache_add", "swap_cache_del", "swap_cache_find", "swap_cache_find_success", "swap_readahead",

@@ -27,8 +27,9 @@
 from libc.stdint cimport uint32_t, uint64_t, int64_t
 from vmcore._fast.ranges cimport range_first, range_last, range_view
 
-cdef struct prio_counts:        # events; six consecutive u64, such as counters of a machine
-    uint64_t steps              # nodes walked by inserts and removes
+cdef struct prio_counts:        # events; seven consecutive u64, such as counters of a machine
+    uint64_t insert_steps       # nodes that inserts compared on their way down
+    uint64_t remove_steps       # nodes on the way to the leaf that goes in place of one
     uint64_t expansions         # index_bits had to grow for a range
     uint64_t roots_moved        # ... and so many old roots went to the left spine
     uint64_t duplicates         # ranges that went into a set

@@ -69,7 +69,7 @@ cdef void tree_remove(prio_view *v, uint32_t *root, uint32_t *bits, uint32_t nod
     cdef uint32_t *n = prio_node(v, node)
     cdef uint32_t *p
     while True:
-        v.counts.steps += 1
+        v.counts.remove_steps += 1
         if n[RIGHT] == 0:
             if n[LEFT] == 0:
                 break
@@ -149,7 +149,7 @@ cdef uint32_t tree_insert(prio_view *v, uint32_t *root, uint32_t *bits, uint32_t
         expand(v, root, bits, node)
         return node
     while True:
-        v.counts.steps += 1
+        v.counts.insert_steps += 1
         cur_r = range_first(&v.range, cur)
         cur_h = range_last(&v.range, cur)
         if cur_r == r and cur_h == h:

@@ -13,8 +13,9 @@ range, every index sees remove, the change, insert. So remove leaves behind in t
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from vmcore._fast.check_base cimport CHECK_I_MMAP, CHECK_I_MMAP_COUNT, check_t, fail, in_pool
+from vmcore._fast.check_base cimport CHECK_I_MMAP, check_t, fail, in_pool
 from vmcore._fast.counters cimport I_MMAP_LOOKUPS, I_MMAP_NODES_VISITED, count
+from vmcore._fast.i_mmap.i_mmap cimport i_mmap_inserted, i_mmap_removed, member_ok, members_counted, members_t
 from vmcore._fast.records cimport PAGE_SHIFT, POOL_VMA, VM_SHARED, file_t, i_mmap_iter, i_mmap_ops, machine_t, vma_t
 
 cdef i_mmap_ops OPS
@@ -23,11 +24,6 @@ cdef i_mmap_ops OPS
 cdef inline uint32_t *head_of(machine_t *m, vma_t *v) noexcept nogil:
     cdef file_t *f = &m.files[v.file]
     return &f.i_mmap_shared if v.flags & VM_SHARED else &f.i_mmap
-
-
-cdef inline uint32_t *nr_of(machine_t *m, vma_t *v) noexcept nogil:
-    cdef file_t *f = &m.files[v.file]
-    return &f.nr_i_mmap_shared if v.flags & VM_SHARED else &f.nr_i_mmap
 
 
 cdef inline void link_before(machine_t *m, uint32_t vma, uint32_t at) noexcept nogil:
@@ -58,7 +54,7 @@ cdef void list_insert(machine_t *m, uint32_t vma) noexcept nogil:
     cdef vma_t *v = &m.vmas[vma]
     cdef uint32_t *head = head_of(m, v)
     cdef uint32_t at
-    nr_of(m, v)[0] += 1
+    i_mmap_inserted(m, v)
     if head[0] == 0:
         v.shared_next = vma
         v.shared_prev = vma
@@ -76,7 +72,7 @@ cdef void list_insert(machine_t *m, uint32_t vma) noexcept nogil:
 cdef void list_insert_fork(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil:
     cdef vma_t *v = &m.vmas[child]
     cdef uint32_t *head = head_of(m, v)
-    nr_of(m, v)[0] += 1
+    i_mmap_inserted(m, v)
     link_before(m, child, parent)
     if head[0] == parent:
         head[0] = child
@@ -88,7 +84,7 @@ cdef void list_remove(machine_t *m, uint32_t vma) noexcept nogil:
     cdef uint32_t first = head[0]
     cdef uint32_t next = v.shared_next
     cdef uint32_t prev = v.shared_prev
-    nr_of(m, v)[0] -= 1
+    i_mmap_removed(m, v)
     m.vmas[prev].shared_next = next
     m.vmas[next].shared_prev = prev
     if first == vma:
@@ -135,45 +131,33 @@ cdef uint32_t list_first(machine_t *m, uint32_t file, uint64_t first_pg, uint64_
 
 # ---------------------------------------------------------------- verification
 
-cdef int64_t ring_size(check_t *c, uint32_t file, uint32_t head, uint32_t shared) noexcept nogil:
-    """Members of one circular list; -1 after a failure."""
+cdef int check_ring(check_t *c, uint32_t file, uint32_t head, uint32_t shared, members_t *n) noexcept nogil:
     cdef machine_t *m = c.m
     cdef uint32_t i = head
     cdef uint32_t next
-    cdef int64_t n = 0
-    if head == 0:
-        return 0
-    while True:
-        if not in_pool(m, POOL_VMA, i) or m.vmas[i].mm == 0 or m.vmas[i].file != file:
-            return fail(c, CHECK_I_MMAP, file, i, n)
-        if (m.vmas[i].flags & VM_SHARED) != shared:
-            return fail(c, CHECK_I_MMAP, file, i, n)
+    while i != 0:
+        if not in_pool(m, POOL_VMA, i) or (m.vmas[i].flags & VM_SHARED) != shared:
+            return fail(c, CHECK_I_MMAP, file, i, shared)
+        if member_ok(c, file, i, n) < 0:
+            return -1
         next = m.vmas[i].shared_next
         if not in_pool(m, POOL_VMA, next) or m.vmas[next].shared_prev != i:
             return fail(c, CHECK_I_MMAP, file, i, next)
-        n += 1
-        i = next
-        if i == head:
-            return n
-        if <uint64_t>n > c.r.vmas:
-            return fail(c, CHECK_I_MMAP, file, i, n)
+        if <uint64_t>(n.without + n.shared) > c.r.vmas:
+            return fail(c, CHECK_I_MMAP, file, i, n.without + n.shared)
+        i = next if next != head else 0
+    return 0
 
 
 cdef int64_t list_verify(void *check, uint32_t file) noexcept nogil:
     cdef check_t *c = <check_t *>check
     cdef file_t *f = &c.m.files[file]
-    cdef int64_t n = ring_size(c, file, f.i_mmap, 0)
-    cdef int64_t s
-    if n < 0:
+    cdef members_t n
+    n.without = 0
+    n.shared = 0
+    if check_ring(c, file, f.i_mmap, 0, &n) < 0 or check_ring(c, file, f.i_mmap_shared, VM_SHARED, &n) < 0:
         return -1
-    if n != f.nr_i_mmap:
-        return fail(c, CHECK_I_MMAP_COUNT, file, n, f.nr_i_mmap)
-    s = ring_size(c, file, f.i_mmap_shared, VM_SHARED)
-    if s < 0:
-        return -1
-    if s != f.nr_i_mmap_shared:
-        return fail(c, CHECK_I_MMAP_COUNT, file, s, f.nr_i_mmap_shared)
-    return n + s
+    return members_counted(c, file, &n)
 
 
 OPS.insert = list_insert
