@@ -10,6 +10,7 @@ import time
 import pytest
 
 import vmcore
+from vmcore import scenario
 
 TINY = ["--set", "scale=0.01", "--set", "tasks=5", "--set", "sweeps=1"]
 TINY_TREE = ["--set", "levels=4", "--set", "size=8M", "--set", "ram=64M"]
@@ -33,7 +34,7 @@ def test_version():
 
 
 @pytest.mark.parametrize("command", [
-    [], ["compare"], ["run"], ["calibrate"], ["kernels"], ["scenarios"], ["scenarios", "copy"]])
+    [], ["compare"], ["run"], ["calibrate"], ["fits"], ["kernels"], ["scenarios"], ["scenarios", "copy"]])
 def test_help(command):
     done = vm(*command, "--help")
     assert done.returncode == 0
@@ -102,7 +103,8 @@ def test_kernels():
 
 
 def test_scenarios(tmp_path):
-    assert [line.split()[0] for line in vm("scenarios").stdout.splitlines()] == ["hundred-tasks", "forktree"]
+    lines = vm("scenarios").stdout.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == scenario.builtin_names()
     copied = vm("scenarios", "copy", "forktree", cwd=tmp_path)
     assert copied.returncode == 0
     assert (tmp_path / "forktree.toml").read_text() == vm("scenarios", "show", "forktree").stdout
@@ -249,3 +251,65 @@ def test_broken_pipe_is_quiet():
     done = subprocess.run(["bash", "-c", f"for i in 1 2 3; do {command}; done"], capture_output=True, text=True,
                           check=False)
     assert done.stderr == ""
+
+
+# ---- fits, calibrate, scenarios of the thread
+
+
+def test_fits(tmp_path):
+    path = tmp_path / "fits.json"
+    done = vm("fits", "oracle", "--set", "tasks=5000", "--set", "segment=2048", "--ram", "4G,16G", "--json", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    row = next(line for line in done.stdout.splitlines() if line.startswith("2.6.5-aa1 "))
+    assert row.count(" NO") == 2 and "fits" not in row
+    kernels = json.loads(path.read_text())["kernels"]
+    assert list(kernels) == [name for name, kernel in vmcore.KERNELS.items() if "i386-pae" in kernel.archs]
+    for lines in kernels.values():
+        assert [line["ram"] for line in lines] == [4 << 30, 16 << 30]
+        assert all(line["sum"] == sum(line["low_bytes"].values()) > line["limit"] > 880 << 20 for line in lines)
+        assert not any(line["fits"] for line in lines)
+
+
+@pytest.mark.parametrize(("args", "message"), [
+    (["--set", "arch=x86_64"], "all memory of x86_64 is low memory"), (["--ram", "many"], "is no size"),
+    (["--ram", "128G"], "from 32M to 64G"), (["--ram", ""], "is no size"),
+    (["--kernels", "2.7"], "unknown kernel '2.7'"),
+])
+def test_fits_refuses(args, message):
+    done = vm("fits", *args)
+    assert done.returncode == 2 and message in done.stderr
+
+
+@pytest.mark.parametrize("command", ["compare", "run"])
+def test_costs_of_the_user(command, tmp_path):
+    path = tmp_path / "costs.toml"
+    path.write_text("[machine]\nhertz = 1e9\nline = 100\n[events.mine]\npgfault = {cycles = 1e9}\n")
+    out = tmp_path / "out.json"
+    done = vm(command, "forktree", *TINY_TREE, "--costs", str(path), "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    for result in json.loads(out.read_text())["kernels"].values():
+        assert result["simulated_seconds"]["mine"] == result["final_vmstat"]["pgfault"] == 2048
+        assert set(result["simulated_seconds"]) == {"total", "system", "wait", "mine", "process"}
+    done = vm(command, "forktree", "--costs", str(tmp_path / "none.toml"))
+    assert done.returncode == 2 and "No such file" in done.stderr
+
+
+def test_all_kernels_side_by_side(tmp_path):
+    out = tmp_path / "out.json"
+    report = tmp_path / "out.html"
+    done = vm("compare", "mprot", "--kernels", "all", "--set", "tasks=1", "--set", "arena=1", "--json", str(out),
+              "--report", str(report))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(out.read_text())
+    allowed = [name for name, kernel in vmcore.KERNELS.items() if "i386" in kernel.archs]
+    assert list(document["kernels"]) == allowed
+    assert set(document["not_run"]) == set(vmcore.KERNELS) - set(allowed)
+    assert "raised by: Andrea Arcangeli" in done.stdout
+    assert "the same on all: " in done.stdout
+    assert all(f"{name}: not run: has no arch 'i386'" in done.stdout for name in document["not_run"])
+    assert "Simulated system seconds" in report.read_text()
+
+
+def test_scenarios_say_who_raised_them():
+    done = vm("scenarios")
+    assert "Ingo Molnar" in done.stdout

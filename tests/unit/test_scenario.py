@@ -118,7 +118,7 @@ def test_scale_is_for_sizes_only_and_whole_pages():
     (["scale=nan"], r"scale = nan"),
     (["shared=3"], r"shared = 3: expected a table"),
     (["tunables.swappiness=x"], r"expected an integer or a boolean, got a string"),
-    (["workload=other"], r"unknown workload 'other'; there are: 'tasks', 'forktree'"),
+    (["workload=other"], r"unknown workload 'other'; there are: 'tasks', 'forktree', 'steps'"),
     (["workload=3"], r"unknown workload 3"),
     (["sweeps"], r"give it as key=value"),
     (["=3"], r"give it as key=value"),
@@ -267,15 +267,19 @@ def result(**changes):
 
 
 def test_a_row_for_each_kernel_where_there_is_room_else_a_column():
-    kernels = {"one": result(), "<two>": result(problems=["what went <wrong>"])}
+    other = {name: value + 1 for name, value in result()["vmstat"].items()}
+    kernels = {"one": result(), "<two>": result(vmstat=other, problems=["what went <wrong>"])}
     for width in (None, 200, 120, 100):
         lines = text.compare_table(kernels, width).splitlines()
         assert any(line.startswith("one ") for line in lines)
         assert all(len(line) <= width for line in lines) if width else True
     lines = text.compare_table(kernels, 99).splitlines()
     assert lines[0].split() == ["one", "<two>"]
-    assert ["PTEs", "2.50", "2.50"] in [line.split() for line in lines]
-    assert ["pte_chains", "3.00M/1.00M", "3.00M/1.00M"] in [line.split() for line in lines]
+    assert ["PTEs", "2.50", "2.49"] in [line.split() for line in lines]
+    assert "the same on all: " in "\n".join(lines)
+    assert "pte_chains 3.00M/1.00M" in " ".join(" ".join(lines).split())
+    alone = text.compare_table({"one": result()}, 99).splitlines()
+    assert ["pte_chains", "3.00M/1.00M"] in [line.split() for line in alone]
 
 
 def test_nothing_reclaimed_is_no_division():

@@ -13,6 +13,7 @@ from vmcore import __version__
 COMMANDS = {
     "compare": "run a scenario on several kernels and print what each of them cost",
     "run": "run a scenario on one kernel, in this process",
+    "fits": "say from sizes alone which kernels' own memory fits low memory",
     "calibrate": "fit the two scalars of the cost model, and print what it cannot explain",
     "kernels": "list the kernels: what each of them is made of",
     "scenarios": "list, show or copy the built-in scenarios",
@@ -21,6 +22,8 @@ COMMANDS = {
 EPILOG = """examples:
   vmcore compare                                        the main job: hundred-tasks on 2.6.5 and 2.6.5-aa1
   vmcore compare forktree                               what mapping the same pages 512 times costs
+  vmcore compare windows --kernels all                  every kernel on a scenario of the thread
+  vmcore fits oracle --ram 4G,16G,64G                   does their own memory fit 896 MiB?
   vmcore compare --set scale=0.1 --json result.json     a tenth of every size; all figures to a file
   vmcore scenarios copy hundred-tasks mine.toml         a scenario to edit; then: vmcore compare mine.toml
 

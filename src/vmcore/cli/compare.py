@@ -1,13 +1,17 @@
 """Run a scenario on several kernels and print what each of them cost: a row for each kernel, or a column where the
 terminal is narrow.
 
-Bytes are those at the end of the last sweep. Kernels run one after the other, each in a process of its own, so that the
-peak of host memory is its own. The scenario forktree ends where fork fails or the OOM killer acts; that is its subject,
-so it is ok if every level up to there has the sizes that arithmetic gives. In every other scenario a killed task is
-not ok.
+Bytes are those before the tasks exit. Each kernel runs in a process of its own, so that the peak of host memory is its
+own. What is the same on all kernels stands below the table. A kernel that lacks a system call of the scenario, or its
+arch, is listed with the reason.
+
+The scenario forktree ends where fork fails or the OOM killer acts; that is its subject, so it is ok if every level up
+to there has the sizes that arithmetic gives. Elsewhere a killed task is not ok, unless the scenario says kills =
+"result".
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -19,10 +23,12 @@ from . import complain, options, workers
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_scenario(parser)
-    parser.add_argument("--kernels", default="2.6.5,2.6.5-aa1", metavar="A,B", help="(default: %(default)s)")
+    parser.add_argument("--kernels", default="2.6.5,2.6.5-aa1", metavar="A,B",
+                        help="names, or all: every kernel that is made for the scenario's arch (default: %(default)s)")
     options.add_costs(parser)
-    parser.add_argument("--jobs", type=options.positive, default=1, metavar="N",
-                        help="kernels that run at the same time (default: 1; times are then not comparable)")
+    parser.add_argument("--jobs", type=options.positive, metavar="N",
+                        help="kernels that run at the same time (default: 1, so that host times can be compared; with "
+                             "--kernels all as many as there are processors)")
     parser.add_argument("--report", metavar="FILE.html", help="also write the tables and pictures of them as one file")
 
 
@@ -30,16 +36,18 @@ def run(args: argparse.Namespace) -> int:
     options.plain_warnings()
     chosen = scenario.load(args.scenario, settings=args.settings)
     names = options.kernels(args.kernels, chosen.arch)
+    jobs = args.jobs or ((os.cpu_count() or 1) if args.kernels.strip() == "all" else 1)
     costs = options.load_costs(args.costs)
     options.check_writable(args.json, args.report)
     bar = ProgressBar(names)
     pool = workers.Pool(chosen, args.seed, bar, costs)
     try:
-        results = pool.run(names, args.jobs)
+        results = pool.run(names, jobs)
     finally:
         bar.clear()
-    if results:
-        document = options.document(chosen, args.seed, results)
+    not_run = options.left_out(args.kernels, chosen.arch) | pool.not_run
+    if results or not_run:
+        document = options.document(chosen, args.seed, results, not_run)
         if args.json:
             options.write_json(args.json, document)
         if args.report:
@@ -47,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
             Path(args.report).write_text(html.page(document), encoding="utf-8")
         if args.json != "-":
-            print(options.figures(results, chosen))
+            print(options.figures(results, chosen, not_run))
             sys.stdout.flush()
     for name, (message, _) in pool.errors.items():
         complain(f"{name}: {message}", 1)

@@ -14,14 +14,16 @@ import vmcore
 from vmcore import cost, scenario
 
 
-def add_scenario(parser: argparse.ArgumentParser) -> None:
+def add_scenario(parser: argparse.ArgumentParser, seed: bool = True) -> None:
     """The scenario and its settings, the seed, the JSON."""
     parser.add_argument("scenario", nargs="?", default=scenario.DEFAULT, metavar="SCENARIO",
                         help="a built-in scenario or the path of a TOML file (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="change a key of the scenario, such as sweeps=1, arch=x86_64, scale=0.1 or "
                              "libraries.count=10; may be repeated")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
+    if seed:
+        parser.add_argument("--seed", type=seed_number, default=0, metavar="N",
+                            help="of everything random (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="write all figures as one JSON object; - is stdout, "
                                                        "and then there is no table")
 
@@ -40,7 +42,7 @@ def load_costs(path: str | None) -> cost.CostModel:
         raise scenario.ScenarioError(str(error)) from None
 
 
-def seed(text: str) -> int:
+def seed_number(text: str) -> int:
     """A seed: 64 bits."""
     try:
         value = int(text, 0)
@@ -59,7 +61,10 @@ def positive(text: str) -> int:
 
 
 def kernels(text: str, arch: str | None) -> list[str]:
-    """Names from ``A,B``: known, each once, and made for the scenario's architecture if one is given."""
+    """Names from ``A,B``: known, each once, and made for the scenario's architecture if one is given; ``all`` is all
+    that are made for it."""
+    if text.strip() == "all":
+        return [name for name, kernel in vmcore.KERNELS.items() if arch is None or arch in kernel.archs]
     names = [name.strip() for name in text.split(",")]
     for name in names:
         kernel = vmcore.KERNELS.get(name)
@@ -72,6 +77,14 @@ def kernels(text: str, arch: str | None) -> list[str]:
         if names.count(name) > 1:
             raise scenario.ScenarioError(f"kernel {name!r} is named twice")
     return names
+
+
+def left_out(text: str, arch: str) -> dict[str, str]:
+    """Kernels that ``all`` leaves out, and why."""
+    if text.strip() != "all":
+        return {}
+    return {name: f"has no arch {arch!r}, only {', '.join(kernel.archs)}"
+            for name, kernel in vmcore.KERNELS.items() if arch not in kernel.archs}
 
 
 def check_writable(*paths: str | None) -> None:
@@ -87,9 +100,11 @@ def check_writable(*paths: str | None) -> None:
             raise scenario.ScenarioError(f"cannot write {path}: {why}")
 
 
-def document(chosen: scenario.Scenario, number: int, results: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object of DESIGN section 11."""
-    return {"vmcore": vmcore.__version__, "scenario": scenario.to_builtins(chosen), "seed": number, "kernels": results}
+def document(chosen: scenario.Scenario, number: int, results: dict[str, Any],
+             not_run: dict[str, str] | None = None) -> dict[str, Any]:
+    """The JSON object of DESIGN section 11; ``not_run`` are kernels that cannot run the scenario, and why."""
+    return {"vmcore": vmcore.__version__, "scenario": scenario.to_builtins(chosen), "seed": number, "kernels": results,
+            "not_run": not_run or {}}
 
 
 def write_json(path: str, value: dict[str, Any]) -> None:
@@ -116,15 +131,21 @@ def plain_warnings() -> None:
     warnings.showwarning = show
 
 
-def figures(names: dict[str, Any], chosen: scenario.Scenario) -> str:
+def figures(names: dict[str, Any], chosen: scenario.Scenario, not_run: dict[str, str] | None = None) -> str:
     """Everything that is printed about kernels that were run."""
     from vmcore.report import text
 
-    parts = [f"{chosen.name}: {chosen.describe()}", "", text.compare_table(names, terminal_width()), "",
+    head = [f"{chosen.name}: {chosen.describe()}"]
+    head += [f"{word}: {said}" for word, said in (("raised by", chosen.raised), ("look at", chosen.shows)) if said]
+    missing = [f"{name}: not run: {reason}" for name, reason in (not_run or {}).items()]
+    if not names:
+        return "\n".join([*head, "", *missing])
+    parts = [*head, "", text.compare_table(names, terminal_width()), "",
              text.causes_table(names), ""]
     for name, result in names.items():
         if "levels" in result:
             parts += [text.levels_table(name, result), ""]
     for name, result in names.items():
         parts += text.remarks(name, result)
+    parts += missing
     return "\n".join(parts)

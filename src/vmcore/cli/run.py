@@ -29,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
         status = 0 if result["ok"] else 1
     except scenario.Interrupted as interrupted:
         result, status = interrupted.result, 130
+    except scenario.CannotRun as reason:
+        return complain(f"{name} cannot run it: {reason}", 1)
     finally:
         bar.clear()
     if args.json:

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from vmcore import scenario
-from vmcore.report.text import align
 
 from . import complain
 
@@ -36,6 +35,13 @@ def run(args: argparse.Namespace) -> int:
             return complain(f"cannot write {path}: {error.strerror}", 2)
         print(f"{path}: edit it, then run: vmcore compare {path}")
     else:
-        rows = [[name, scenario.load(name).summary] for name in scenario.builtin_names()]
-        print("\n".join(align(rows, left=2)))
+        found = {name: scenario.load(name) for name in scenario.builtin_names()}
+        width = max(map(len, found))
+        for name, one in found.items():
+            print(f"{name:{width}}  {one.summary}")
+            for word, said in (("raised by", one.raised), ("shows", one.shows)):
+                if said:
+                    print(f"{'':{width}}    {word}: {said}")
+            if getattr(one, "variants", None):
+                print(f"{'':{width}}    variants: {', '.join(one.variants)}")
     return 0

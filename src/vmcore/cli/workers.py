@@ -1,7 +1,8 @@
 """Each kernel of a comparison in a process of its own.
 
 A worker gets one JSON object on stdin and answers in lines of JSON on stdout: now and then
-``{"progress": [label, share]}``, and last ``{"result": ...}`` or ``{"error": message, "status": n}``.
+``{"progress": [label, share]}``, and last ``{"result": ...}``, ``{"not_run": reason}`` or
+``{"error": message, "status": n}``.
 """
 
 import contextlib
@@ -30,6 +31,7 @@ class Pool:
         self.bar = bar
         self.results: dict[str, Any] = {}
         self.errors: dict[str, tuple[str, int]] = {}
+        self.not_run: dict[str, str] = {}       # kernels that lack a call of the scenario
         self.interrupted = False
         self._buffers: dict[str, bytes] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -88,6 +90,8 @@ class Pool:
             self.bar.update(name, *message["progress"])
         elif "result" in message:
             self.results[name] = message["result"]
+        elif "not_run" in message:
+            self.not_run[name] = message["not_run"]
         elif "error" in message:
             self.errors[name] = (message["error"], message["status"])
 
@@ -97,7 +101,7 @@ class Pool:
         process.stdout.close()
         status = process.wait()
         self.bar.finish(name)
-        if name not in self.results and name not in self.errors and not self.interrupted:
+        if name not in {*self.results, *self.errors, *self.not_run} and not self.interrupted:
             how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
             self.errors[name] = (f"its process {how} and gave no result", 1)
 
@@ -137,6 +141,8 @@ def main() -> None:
                                  costs=cost.from_builtins(job["costs"])))
     except scenario.Interrupted as interrupted:
         send(result=interrupted.result)
+    except scenario.CannotRun as reason:
+        send(not_run=str(reason))
     except KeyboardInterrupt:
         sys.exit(130)
     except (scenario.Refused, scenario.ScenarioError) as error:

@@ -44,8 +44,21 @@ def per_reclaimed(counter: str) -> Callable[[Result], float | None]:
     return lambda result: result["vmstat"][counter] / reclaimed(result) if reclaimed(result) else None
 
 
+def per_walked(counter: str) -> Callable[[Result], float | None]:
+    """For each page whose ptes reclaim asked for."""
+    def value(result: Result) -> float | None:
+        walked = result["vmstat"].get("rmap_pages_walked", 0)
+        return result["vmstat"][counter] / walked if walked else None
+
+    return value
+
+
+def killed(result: Result) -> float:
+    return result["tasks"]["killed"]
+
+
 def stat(counter: str) -> Callable[[Result], float]:
-    return lambda result: result["vmstat"][counter]
+    return lambda result: result["vmstat"].get(counter, 0)
 
 
 def phase_seconds(name: str) -> Callable[[Result], float | None]:
@@ -63,14 +76,23 @@ FIGURES = (
     Figure("bytes held", "pte_chains", "bytes", **held("pte_chain")),
     Figure("bytes held", "VMAs", "bytes", **held("vma")),
     Figure("bytes held", "anon_vmas", "bytes", **held("anon_vma")),
+    Figure("bytes held", "avcs", "bytes", **held("anon_vma_chain")),
+    Figure("bytes held", "anonmms", "bytes", **held("anonmm")),
     Figure("bytes held", "low memory", "bytes", low_memory),
     Figure("per page reclaimed", "PTEs", "ratio", per_reclaimed("rmap_ptes_examined")),
     Figure("per page reclaimed", "VMAs", "ratio", per_reclaimed("rmap_vmas_visited")),
     Figure("per page reclaimed", "mms", "ratio", per_reclaimed("rmap_mms_visited")),
+    Figure("per page looked up", "PTEs", "ratio", per_walked("rmap_ptes_examined")),
+    Figure("per page looked up", "VMAs", "ratio", per_walked("rmap_vmas_visited")),
+    Figure("per page looked up", "mms", "ratio", per_walked("rmap_mms_visited")),
+    Figure("pages", "reclaimed", "count", reclaimed),
+    Figure("pages", "copied", "count", stat("cow_copies")),
     Figure("faults", "minor", "count", lambda r: r["vmstat"]["pgfault"] - r["vmstat"]["pgmajfault"]),
     Figure("faults", "major", "count", stat("pgmajfault")),
     Figure("pages swapped", "in", "count", stat("pswpin")),
     Figure("pages swapped", "out", "count", stat("pswpout")),
+    Figure("tasks", "killed", "count", killed),
+    Figure("simulated s", "system", "seconds", lambda r: r["simulated_seconds"]["system"]),
     Figure("host seconds", "fork", "seconds", phase_seconds("fork")),
     Figure("host seconds", "exit", "seconds", phase_seconds("exit")),
     Figure("host seconds", "all", "seconds", lambda r: r["seconds"]),
@@ -109,3 +131,13 @@ def cell(figure: Figure, result: Result) -> str:
     if low is not None and low != value and has_high_memory(result):
         text += "/" + write(figure.kind, low)
     return text
+
+
+def differing(kernels: dict[str, Result]) -> tuple[list[Figure], list[Figure]]:
+    """The figures that are not the same for all kernels, and those that are; of one kernel alone, all and none."""
+    shown: list[Figure] = []
+    same: list[Figure] = []
+    for figure in FIGURES:
+        texts = {cell(figure, result) for result in kernels.values()}
+        (same if len(kernels) > 1 and len(texts) == 1 else shown).append(figure)
+    return shown, same

@@ -1,8 +1,9 @@
 """Tables for a terminal or a file: a row for each kernel where there is room, else a column for each."""
 
+import textwrap
 from collections.abc import Sequence
 
-from .figures import FIGURES, Figure, Result, cell, write
+from .figures import Figure, Result, cell, differing, write
 
 SUMS = ("total", "system", "wait")      # of simulated_seconds: all other keys are causes of system time
 NARROW = 100    # columns of a terminal below which kernels stand side by side
@@ -18,27 +19,35 @@ def align(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
 
 
 def compare_table(kernels: dict[str, Result], width: int | None) -> str:
-    """The table of a comparison. ``width``: of the terminal; None: a file, as wide as it gets."""
+    """The table of a comparison: what differs between the kernels, and below it what is the same. ``width``: of the
+    terminal; None: a file, as wide as it gets."""
+    shown, same = differing(kernels)
     narrow = width is not None and width < NARROW
-    lines = _columns(kernels) if narrow else _rows(kernels, width)
-    if any("/" in cell(figure, result) for figure in FIGURES for result in kernels.values()):
+    lines = _columns(kernels, shown) if narrow else _rows(kernels, shown, width)
+    some = next(iter(kernels.values()), None)
+    values = [(figure, cell(figure, some)) for figure in same] if some is not None else []
+    told = [f"{figure.group}: {figure.heading} {text}" for figure, text in values if text not in ("-", "0")]
+    if told:
+        said = textwrap.wrap("the same on all: " + "; ".join(told), width=min(width or 120, 120))
+        lines += ["", *said]
+    if any("/" in cell(figure, result) for figure in [*shown, *same] for result in kernels.values()):
         lines += ["", "a/b: of a bytes, b lie in low memory; a alone: all of them, or there is no high memory"]
     return "\n".join(lines)
 
 
-def _groups() -> list[tuple[str, list[Figure]]]:
+def _groups(shown: list[Figure]) -> list[tuple[str, list[Figure]]]:
     groups: dict[str, list[Figure]] = {}
-    for figure in FIGURES:
+    for figure in shown:
         groups.setdefault(figure.group, []).append(figure)
     return list(groups.items())
 
 
-def _rows(kernels: dict[str, Result], width: int | None) -> list[str]:
+def _rows(kernels: dict[str, Result], shown: list[Figure], width: int | None) -> list[str]:
     """A row for each kernel; groups of columns that do not fit beside the others go below them."""
     names = align([["kernel"], *([name] for name in kernels)])
     left = max(map(len, names))
     blocks: list[list[str]] = []
-    for title, figures in _groups():
+    for title, figures in _groups(shown):
         body = align([["", *(f.heading for f in figures)],
                       *(["", *(cell(f, result) for f in figures)] for result in kernels.values())])
         body = [line[2:] for line in body]
@@ -54,10 +63,10 @@ def _rows(kernels: dict[str, Result], width: int | None) -> list[str]:
     return lines
 
 
-def _columns(kernels: dict[str, Result]) -> list[str]:
+def _columns(kernels: dict[str, Result], shown: list[Figure]) -> list[str]:
     """A column for each kernel."""
     rows = [["", *kernels]]
-    for title, figures in _groups():
+    for title, figures in _groups(shown):
         rows += [[title, *("" for _ in kernels)]] if rows else []
         rows += [["  " + f.heading, *(cell(f, result) for result in kernels.values())] for f in figures]
     return align(rows)

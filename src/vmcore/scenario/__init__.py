@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from .forktree import ForkTreeScenario
-from .model import Scenario, ScenarioError, Size, apply_settings, convert, parse_toml, to_builtins
-from .runner import Interrupted, Progress, Refused, Result, run
+from .formulas import settle
+from .model import Scenario, ScenarioError, Size, convert, parse_toml, to_builtins
+from .runner import CannotRun, Interrupted, Progress, Refused, Result, run
+from .steps import StepsScenario
 from .tasks import TasksScenario
 
 __all__ = [
-    "DEFAULT", "ForkTreeScenario", "Interrupted", "Progress", "Refused", "Result", "Scenario",
-    "ScenarioError", "Size", "TasksScenario", "builtin_names", "builtin_text", "from_builtins", "load", "loads",
-    "run", "to_builtins",
+    "DEFAULT", "CannotRun", "ForkTreeScenario", "Interrupted", "Progress", "Refused", "Result", "Scenario",
+    "ScenarioError", "Size", "StepsScenario", "TasksScenario", "builtin_names", "builtin_text", "from_builtins", "load",
+    "loads", "run", "to_builtins",
 ]
 
 DEFAULT = "hundred-tasks"
-KINDS = TasksScenario | ForkTreeScenario
+KINDS = TasksScenario | ForkTreeScenario | StepsScenario
 _BUILTIN = resources.files(__name__) / "builtin"
 
 
@@ -43,7 +45,7 @@ def loads(text: str, *, settings: Iterable[str] = (), source: str = "scenario") 
     """A scenario from TOML text, with ``key=value`` settings carried out, checked and scaled: ready to run."""
     data = parse_toml(text, source)
     settings = list(settings)
-    apply_settings(data, settings)
+    data = settle(data, settings, source)
     if settings:
         source = f"{source} with --set {' '.join(settings)}"
     checked = convert(data, KINDS, source)

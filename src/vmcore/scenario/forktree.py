@@ -7,6 +7,7 @@ makes ``ok`` false is a level whose pte_chain nodes or leaf tables have another 
 them exit, which is a good part of the system time that the thread measured.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from vmcore import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 
 from .model import PAGE_SIZE, Scenario, Size, require
 from .runner import Result, Run
+from .steps import Fork, Map, Spawn, Touch
 
 
 class ForkTreeScenario(Scenario, tag="forktree"):
@@ -32,6 +34,13 @@ class ForkTreeScenario(Scenario, tag="forktree"):
 
     def describe(self) -> str:
         return f"{self.size} written, forked {self.levels} levels deep, read by every process; {self._on_what()}"
+
+    def plan(self, rules: Mapping[str, int]) -> Any:
+        from .plan import Plan
+
+        who = "process"
+        return Plan((), [Spawn(who=who), Map(who=who, region="memory", size=self.size),
+                         Touch(who=who, region="memory", write=1), *[Fork(who=who, into=who)] * self.levels], rules)
 
     def drive(self, run: Run) -> Result:
         """One level after the other until there is no memory; the state is taken there."""

@@ -67,6 +67,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     name: str
     summary: str = ""
+    raised: str = ""            # by whom and where: the mail
+    shows: str = ""             # what to look at in the table
     ram: Size
     swap: tuple[SwapArea, ...] = ()
     arch: Literal["i386", "i386-pae", "x86_64"]
@@ -83,6 +85,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def drive(self, run: Any) -> dict[str, Any]:
         """Do it all on ``run.machine`` (runner.py) and return the state to be reported."""
+        raise NotImplementedError
+
+    def plan(self, rules: Mapping[str, int]) -> Any:
+        """What it needs at most, in counts (plan.py), on a machine with these rules."""
         raise NotImplementedError
 
     def _on_what(self) -> str:
@@ -195,13 +201,20 @@ def _value_at(data: Any, where: str) -> Any:
 def _type_at(data: Mapping[str, Any], kinds: Any, where: str) -> Any:
     """The type of a key, None if it has none."""
     found: Any = next((kind for kind in kinds.__args__ if kind.__struct_config__.tag == data.get("workload")), None)
+    value: Any = data
     for part in _parts(where):
         if part.isdigit():
             found = found.__args__[0]           # tuple[SwapArea, ...]
+            value = value[int(part)]
+            kinds_here = [kind for kind in getattr(found, "__args__", ()) if _is_struct(kind)]
+            if kinds_here:                      # one of several kinds of step, by its tag
+                tag = value.get("do") if isinstance(value, dict) else None
+                found = next((kind for kind in kinds_here if kind.__struct_config__.tag == tag), None)
         elif not _is_struct(found):
             return None
         else:
             found = {field.name: field.type for field in msgspec.structs.fields(found)}.get(part)
+            value = value.get(part) if isinstance(value, dict) else None
     return found
 
 
@@ -213,4 +226,5 @@ def _keys(kind: Any) -> list[str]:
     if not _is_struct(kind):
         return []
     own = [field.name for field in msgspec.structs.fields(kind)]
-    return sorted([*own, "workload"] if issubclass(kind, Scenario) else own)
+    tag = kind.__struct_config__.tag_field
+    return sorted([*own, tag] if tag else own)

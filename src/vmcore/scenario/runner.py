@@ -23,12 +23,17 @@ PAGE_SIZE = 4096
 # Counters whose growth each phase reports.
 PHASE_COUNTERS = (
     "pgfault", "pgmajfault", "pswpin", "pswpout", "fork_ptes_copied", "rmap_pages_walked", "rmap_ptes_examined",
-    "rmap_vmas_visited", "rmap_mms_visited", "rmap_nodes_allocated", "rmap_nodes_freed",
+    "rmap_vmas_visited", "rmap_mms_visited", "rmap_nodes_allocated", "rmap_nodes_freed", "cow_copies", "vmas_allocated",
+    "vma_merges", "oom_kills",
 )
 
 
 class Refused(ValueError):
     """``Machine(...)`` does not accept what the scenario asks for."""
+
+
+class CannotRun(Exception):
+    """The kernel lacks a system call that the scenario makes; the message says which."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -195,8 +200,8 @@ def run(scenario: Scenario, kernel: str, *, seed: int = 0, progress: Progress | 
 
     Simulated system time is by ``costs`` (``vmcore.cost``; None: the built-in table), of the whole run, exits included.
 
-    A broken invariant or an OOM kill makes ``ok`` false and is named in ``problems``; Ctrl-C raises ``Interrupted``,
-    which carries what was measured until then.
+    ``CannotRun`` is raised if the kernel lacks a call. A broken invariant or an OOM kill makes ``ok`` false and is
+    named in ``problems``; Ctrl-C raises ``Interrupted``, which carries what was measured until then.
     """
     before = host_bytes("VmRSS")
     one = Run(scenario, kernel, seed, progress, costs)

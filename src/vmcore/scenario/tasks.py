@@ -4,7 +4,7 @@ Built in as ``hundred-tasks``. What a sweep touches is a list of pieces, the sam
 are forks of one server and map their own memory at the same address.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -15,6 +15,7 @@ from vmcore import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ,
 from .model import PAGE_SIZE, Scenario, Share, Size, require
 from .runner import Result, Run
 from .splitmix import shuffled
+from .steps import FileSpec, Fork, Map, Spawn, Touch
 
 
 class Libraries(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -75,6 +76,23 @@ class TasksScenario(Scenario, tag="tasks"):
     def describe(self) -> str:
         return (f"{self.tasks} tasks with {self.anon} of anonymous memory, {self.libraries.count} libraries and "
                 f"a shared segment of {self.shared.size}; {self._on_what()}")
+
+    def plan(self, rules: Mapping[str, int]) -> Any:
+        from .plan import Plan
+
+        files = [FileSpec(name=f"lib{i}", size=Size(size)) for i, size in enumerate(self.libraries.sizes())]
+        steps: list[Any] = [Spawn(who="server")]
+        for file in files:
+            steps += [Map(who="server", region=file.name, size=file.size, file=file.name, access="r"),
+                      Touch(who="server", region=file.name)]
+        if self.shared.size:
+            files.append(FileSpec(name="segment", size=self.shared.size, kind="tmpfs"))
+            steps += [Map(who="server", region="segment", size=self.shared.size, file="segment", shared=True),
+                      Touch(who="server", region="segment", write=1)]
+        own = Size(self.anon // self.tasks // PAGE_SIZE * PAGE_SIZE)
+        steps += [Fork(who="server", into="task", times=self.tasks), Map(who="task", region="own", size=own),
+                  Touch(who="task", region="own", write=1)]
+        return Plan(files, steps, rules, gap=0)
 
     def drive(self, run: Run) -> Result:
         """Server, fork, write, sweeps; the state is taken there; then every task exits."""

@@ -1,0 +1,69 @@
+"""Numbers of a scenario that depend on each other: ``[parameters]``, and values such as ``"= n * (s + 1)"``.
+
+A parameter can be set by its name (``--set n=100``), and a variant (``--set variant=T3``) sets several at once, as its
+table ``[variants.T3]`` says; what is set by name wins.
+"""
+
+import ast
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .model import ScenarioError, apply_settings
+
+OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
+             ast.Div: operator.truediv}
+
+
+def settle(data: dict[str, Any], settings: Iterable[str], source: str) -> dict[str, Any]:
+    """The data with settings and variant carried out and every formula replaced by its number."""
+    parameters = data.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise ScenarioError(f"{source}: parameters = {parameters!r}: a table of names and numbers is needed")
+    settings = [f"parameters.{s}" if s.partition("=")[0].strip() in parameters else s for s in settings]
+    variant = data.get("variant", "")
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key.strip() == "variant":
+            variant = value.strip().strip("\"'")
+    variants = data.get("variants", {})
+    if variant:
+        if not isinstance(variants, dict) or not isinstance(variants.get(variant), dict):
+            raise ScenarioError(f"{source}: no variant {variant!r}; there are: {', '.join(variants) or 'none'}")
+        parameters.update(variants[variant])
+    apply_settings(data, settings)
+    for name, value in parameters.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ScenarioError(f"{source}: parameters.{name} = {value!r}: a number or a word is needed")
+    return _replace(data, parameters, source)
+
+
+def _replace(value: Any, parameters: Mapping[str, float], source: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _replace(item, parameters, source) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace(item, parameters, source) for item in value]
+    if isinstance(value, str) and value.startswith("="):
+        return evaluate(value[1:].strip(), parameters, source)
+    return value
+
+
+def evaluate(text: str, names: Mapping[str, Any], source: str) -> Any:
+    """The number that a formula of names, numbers, + - * / // and brackets has; a name alone may stand for a word."""
+    try:
+        return _number(ast.parse(text, mode="eval").body, names)
+    except (SyntaxError, ValueError, TypeError, OverflowError, ZeroDivisionError, RecursionError) as error:
+        raise ScenarioError(f'{source}: "= {text}": {error}; a formula has numbers, + - * / // and the parameters '
+                            f"{', '.join(names) or '(none here)'}") from None
+
+
+def _number(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return node.value
+    if isinstance(node, ast.Name):
+        if node.id not in names:
+            raise ValueError(f"no parameter {node.id!r}")
+        return names[node.id]
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        return OPERATORS[type(node.op)](_number(node.left, names), _number(node.right, names))
+    raise ValueError("not a formula")

@@ -1,0 +1,235 @@
+"""The workload ``steps``: files, and what groups of tasks do with them, one step after the other. Data, not code.
+
+A step names who acts (a group of tasks) and on what (a region: a range of addresses that is the same in every task).
+Regions lie one behind the other, a page apart, so that every address is known beforehand; a region is either one
+mapping or many windows, each a mapping of its own. What the steps do is in ``script.py``, what they need at most, from
+sizes alone, in ``plan.py``.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from .model import PAGE_SIZE, Scenario, Share, Size, require
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=24)]
+Number = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
+Access = Literal["none", "r", "rw"]
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="do"):
+    """One thing that is done. ``phase``: its name in tables; else what it does and who."""
+
+    phase: str = ""
+
+    @property
+    def label(self) -> str:
+        if self.phase:
+            return self.phase
+        return " ".join([str(self.__struct_config__.tag), *filter(None, [getattr(self, "who", "")])])
+
+
+class Spawn(Step, tag="spawn"):
+    """New tasks with empty address spaces."""
+
+    who: Name
+    count: Number = 1
+
+
+class Fork(Step, tag="fork"):
+    """Every task of ``who`` forks so many ``times`` into the group ``into``, which may be its own; ``rounds`` over."""
+
+    who: Name
+    into: Name
+    times: Number = 1
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
+
+
+class Map(Step, tag="map"):
+    """A region comes into being: ``size`` in one mapping, or ``windows`` of ``pages`` with ``gap`` pages of the file
+    between them. ``reversed``: the file's last window first, so that neighbours cannot merge. ``choose``: a task maps
+    only so many of the windows, drawn by the seed. A file without a size grows to what is mapped."""
+
+    who: Name
+    region: Name
+    size: Size = Size(0)
+    windows: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
+    pages: Number = 1
+    gap: Annotated[int, msgspec.Meta(ge=0)] = 0
+    choose: Annotated[int, msgspec.Meta(ge=0)] = 0
+    reversed: bool = False
+    file: str = ""
+    shared: bool = False
+    access: Access = "rw"
+
+    def __post_init__(self) -> None:
+        require((self.size > 0) != (self.windows > 0), "a map step has either size or windows")
+        require(self.choose <= self.windows, "choose must not be above windows")
+        require(bool(self.file) or not self.reversed, "only windows of a file can be reversed")
+
+    @property
+    def count(self) -> int:
+        """Mappings."""
+        return self.windows or 1
+
+    @property
+    def window(self) -> int:
+        """Pages of a mapping."""
+        return self.pages if self.windows else -(-self.size // PAGE_SIZE)
+
+    def offset(self, number: int) -> int:
+        """The file page at which window ``number``, counted by address, begins."""
+        place = self.windows - 1 - number if self.reversed else number
+        return place * (self.window + self.gap)
+
+
+class Touch(Step, tag="touch"):
+    """Every task of ``who`` touches its pages of the region: the first ``part`` of them in order, or as many drawn at
+    random; ``write`` is the share of touches that write. ``slice``: tasks take turns, so much at a time."""
+
+    who: Name
+    region: Name
+    write: Share = 0.0
+    order: Literal["linear", "random"] = "linear"
+    part: Share = 1.0
+    passes: Number = 1
+    slice: Size = Size(0)
+
+
+class Protect(Step, tag="protect"):
+    """mprotect of every second piece of the region to ``access``."""
+
+    who: Name
+    region: Name
+    piece: Size
+    access: Access = "r"
+
+
+class Grow(Step, tag="grow"):
+    """The region, mapped with access "none", becomes usable piece by piece: mprotect the next one, write it."""
+
+    who: Name
+    region: Name
+    piece: Size
+
+
+class Move(Step, tag="move"):
+    """mremap of the whole region to another place, which is the region's from then on, in every task that knows it."""
+
+    who: Name
+    region: Name
+
+
+class Scatter(Step, tag="scatter"):
+    """remap_file_pages, page by page: the first ``part`` of the region's pages show the file's pages in reversed order,
+    or in one drawn by the seed."""
+
+    who: Name
+    region: Name
+    part: Share = 1.0
+    order: Literal["reversed", "random"] = "random"
+
+
+class Lock(Step, tag="lock"):
+    """mlock of the first ``part`` of the region."""
+
+    who: Name
+    region: Name
+    part: Share = 1.0
+
+
+class Reclaim(Step, tag="reclaim"):
+    """The kernel is asked to free so much."""
+
+    size: Size
+
+
+class Unmap(Step, tag="unmap"):
+    """munmap of the region."""
+
+    who: Name
+    region: Name
+
+
+class Exit(Step, tag="exit"):
+    """Every task of the group exits."""
+
+    who: Name
+
+
+class FileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file; without a size it is as large as what is mapped of it."""
+
+    name: Name
+    size: Size = Size(0)
+    kind: Literal["file", "tmpfs"] = "file"
+    cached: bool = False        # read into the page cache before the first step
+
+
+AnyStep = (Spawn | Fork | Map | Touch | Protect | Grow | Move | Scatter | Lock | Reclaim | Unmap | Exit)
+
+
+class StepsScenario(Scenario, kw_only=True, tag="steps"):
+    """Files and steps."""
+
+    files: tuple[FileSpec, ...] = ()
+    steps: tuple[AnyStep, ...]
+    kills: Literal["problem", "result"] = "problem"     # what it is if the OOM killer acts
+    parameters: dict[str, int | float | str] = msgspec.field(default_factory=dict)
+    variant: str = ""
+    variants: dict[str, dict[str, int | float | str]] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        groups: set[str] = set()
+        regions: dict[str, Map] = {}
+        known = {file.name for file in self.files}
+        for number, step in enumerate(self.steps):
+            where = f"steps[{number}] ({step.__struct_config__.tag})"
+            if isinstance(step, Spawn):
+                groups.add(step.who)
+            who = getattr(step, "who", None)
+            require(who is None or who in groups, f"{where}: no group {who!r} yet; there are: {_names(groups)}")
+            if isinstance(step, Fork):
+                groups.add(step.into)
+            region = getattr(step, "region", None)
+            if isinstance(step, Map):
+                old = regions.setdefault(step.region, step)
+                require((old.count, old.window) == (step.count, step.window),
+                        f"{where}: region {region!r} was mapped with another size before")
+                require(not step.file or step.file in known,
+                        f"{where}: no file {step.file!r}; there are: {_names(known)}")
+            require(region is None or region in regions,
+                    f"{where}: no region {region!r} yet; there are: {_names(regions)}")
+            if isinstance(step, Move):
+                require(regions[step.region].windows == 0, f"{where}: a region of windows cannot be moved")
+
+    def scaled(self) -> "StepsScenario":
+        """Sizes times ``scale``; of windows the pages, not the number."""
+        def pages(step: Any) -> Any:
+            changes = {name: getattr(step, name).times(self.scale) for name in ("size", "slice")
+                       if getattr(step, name, 0)}
+            if isinstance(step, Map) and step.windows:
+                changes["pages"] = max(round(step.pages * self.scale), 1)
+            return msgspec.structs.replace(step, **changes) if changes else step
+
+        files = tuple(msgspec.structs.replace(file, size=file.size.times(self.scale)) for file in self.files)
+        return self._scaled(steps=tuple(pages(step) for step in self.steps), files=files)
+
+    def describe(self) -> str:
+        variant = f" ({self.variant})" if self.variant else ""
+        shown = ", ".join(f"{name} = {value}" for name, value in self.parameters.items())
+        return f"{self.summary}{variant}; {self._on_what()}" + (f"; {shown}" if shown else "")
+
+    def drive(self, run: Any) -> dict[str, Any]:
+        from .script import Script
+
+        return Script(self, run).drive()
+
+    def plan(self, rules: Any) -> Any:
+        from .plan import Plan
+
+        return Plan(self.files, self.steps, rules)
+
+
+def _names(names: Any) -> str:
+    return ", ".join(sorted(names)) or "none"
