@@ -17,6 +17,7 @@ from .runner import Refused
 PAGE = 4096
 RADIX_SHIFT = 6             # slots of a radix_tree_node: 64
 STACK_PAGES = 2
+ANON_ONLY = 2               # of the rule rmap_nodes: file pages have no chains
 CONSUMERS = ("mem_map", "image", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain",
              "anonmm", "mm", "stack", "slab_other")
 
@@ -118,7 +119,8 @@ def chain_nodes(load: Load, rules: dict[str, int], ram_pages: int) -> int:
     """Nodes of as many pages as there are in RAM, those with the most ptes first (2.2: appended, so full)."""
     slots = (rules["l1_line"] - rules["word_size"]) // rules["pte_addr_size"]
     nodes, room = 0, ram_pages
-    for mappers, pages in sorted(load.mapped.items(), reverse=True):
+    mapped = load.anon_mapped if rules["rmap_nodes"] == ANON_ONLY else load.anon_mapped + load.file_mapped
+    for mappers, pages in sorted(mapped.items(), reverse=True):
         taken = min(pages, room)
         room -= taken
         if mappers > 1:

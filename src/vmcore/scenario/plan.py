@@ -42,7 +42,8 @@ class Load:
     vmas: int
     anon_vmas: Counter[int]         # VMAs with anonymous pages, by how many forks lie between their origin and them
     origins: int                    # of these, the first of their line: an anon_vma each
-    mapped: Counter[int]            # pages, by the number of ptes that map them
+    anon_mapped: Counter[int]       # anonymous pages, by the number of ptes that map them
+    file_mapped: Counter[int]       # pages of files, likewise
     leaf_tables: int
     upper_tables: int               # without the top one, which each mm has
     cached: list[int]               # pages of each file in the page cache
@@ -199,7 +200,7 @@ class Plan:
     # ---- counts
 
     def load(self) -> Load:
-        load = Load(sum(self.tasks.values()), 0, Counter(), 0, Counter(), 0, 0,
+        load = Load(sum(self.tasks.values()), 0, Counter(), 0, Counter(), Counter(), 0, 0,
                     [round(pages) for pages in self.cached.values()])
         mappers = {name: np.zeros(size) for name, size in self.sizes.items()}     # of each page of each file
         seen: set[int] = set()
@@ -216,14 +217,14 @@ class Plan:
                         seen.add(id(origin))
                         by = round(sum(origin.holders.values()))
                         if by:
-                            load.mapped[by] += round(origin.pages * origin.copies)
+                            load.anon_mapped[by] += round(origin.pages * origin.copies)
             leaf, upper = self.tables(regions)
             load.leaf_tables += round(tasks * leaf)
             load.upper_tables += round(tasks * upper)
         for by in mappers.values():
             for count, pages in zip(*np.unique(np.rint(by).astype("i8"), return_counts=True), strict=True):
                 if count:
-                    load.mapped[int(count)] += int(pages)
+                    load.file_mapped[int(count)] += int(pages)
         load.origins = sum(n for depth, n in load.anon_vmas.items() if depth == 0) or load.anon_vmas.total()
         return load
 
