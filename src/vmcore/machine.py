@@ -403,11 +403,11 @@ class Machine:
 
     @property
     def swap_map(self) -> np.ndarray:
-        return self._engine.view("swap_map")
+        return self._engine.view("swap_slot")["map"]
 
     @property
     def swap_cache(self) -> np.ndarray:
-        return self._engine.view("swap_cache")
+        return self._engine.view("swap_slot")["cache"]
 
     @property
     def page_tokens(self) -> np.ndarray:

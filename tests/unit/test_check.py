@@ -296,20 +296,20 @@ def test_swap_ptes(busy: Busy) -> None:
     assert poke(busy.child, address, 0x7FFFFFF << 12 | 8) == "pte-swap"
     assert poke(busy.child, address, 8) == "pte-swap"                               # slot 0
     slot = int(record["slot"])
-    assert busy.poke("swap_map", slot, "", lambda v: v + 1) == "swap-map"
-    assert busy.poke("swap_map", slot, "", 0x8000) == "swap-map"
+    assert busy.poke("swap_slot", slot, "map", lambda v: v + 1) == "swap-map"
+    assert busy.poke("swap_slot", slot, "map", 0x8000) == "swap-map"
     free = int(np.flatnonzero(busy.machine.swap_map[1:2048] == 0)[0]) + 1
-    assert busy.poke("swap_map", free, "", 1) == "swap-map"
+    assert busy.poke("swap_slot", free, "map", 1) == "swap-map"
 
 
 def test_swap_cache(busy: Busy) -> None:
     slot = int(np.flatnonzero(busy.machine.swap_cache)[0])
     pfn = int(busy.machine.swap_cache[slot])
-    assert busy.poke("swap_cache", slot, "", 0) in ("swap-map", "swap-node")
-    assert busy.poke("swap_cache", slot, "", BIG) == "swap-cache"
+    assert busy.poke("swap_slot", slot, "cache", 0) in ("swap-map", "swap-node")
+    assert busy.poke("swap_slot", slot, "cache", BIG) == "swap-cache"
     assert busy.poke("frame", pfn, "priv", lambda v: v + 1) in ("swap-cache", "cow-writable")
-    assert busy.poke("swap_free", slot >> 6, "", lambda v: v ^ 1 << (slot & 63)) == "swap-bits"
-    assert busy.poke("swap_node", slot >> 6, "count", lambda v: v + 1) == "swap-node"
+    assert busy.poke("swap_word", slot >> 6, "free", lambda v: v ^ 1 << (slot & 63)) == "swap-bits"
+    assert busy.poke("swap_word", slot >> 6, "count", lambda v: v + 1) == "swap-node"
 
 
 @pytest.mark.parametrize(("field", "value", "names"), [

@@ -288,7 +288,7 @@ def test_the_dead(machine, task, area):
     ("check", (-1,), ValueError, "walk"),
     ("task", (0,), ValueError, "pid"),
     ("task", ("t",), TypeError, "pid"),
-    ("view", ("pages",), ValueError, "swap_map"),
+    ("view", ("pages",), ValueError, "swap_slot"),
     ("file", ("nosuch",), FileNotFoundError, "nosuch"),
     ("file", (99,), FileNotFoundError, "99"),
 ])

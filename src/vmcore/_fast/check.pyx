@@ -23,7 +23,7 @@ from vmcore._fast.check_maps cimport check_objects, check_pools, check_spaces
 from vmcore._fast.check_rmap cimport check_chains, check_mapcounts, check_walk
 from vmcore._fast.check_slab cimport check_slabs, check_sums
 from vmcore._fast.check_tables cimport check_tables
-from vmcore._fast.records cimport POOL_SWAP_MAP, machine_t
+from vmcore._fast.records cimport POOL_SWAP_SLOT, machine_t
 
 # id -> (name, what must hold and what the three numbers are)
 CHECK_NAMES = {
@@ -162,8 +162,8 @@ cdef void check_machine(machine_t *m, uint64_t walk, uint32_t *frame_scratch, ui
             return
         memset(&frame_scratch[m.zones[z].start_pfn], 0,
                (m.zones[z].bump - m.zones[z].start_pfn) * sizeof(uint32_t))
-    if m.slots_used > m.pools[<int>POOL_SWAP_MAP].max:
-        fail(&c, CHECK_SWAP_AREA, 0, m.slots_used, m.pools[<int>POOL_SWAP_MAP].max)
+    if m.slots_used > m.pools[<int>POOL_SWAP_SLOT].max:
+        fail(&c, CHECK_SWAP_AREA, 0, m.slots_used, m.pools[<int>POOL_SWAP_SLOT].max)
         return
     memset(slot_scratch, 0, m.slots_used * sizeof(uint16_t))
     run(&c, walk)

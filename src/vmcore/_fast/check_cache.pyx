@@ -13,7 +13,7 @@ from vmcore._fast.check_base cimport (
 from vmcore._fast.check_frames cimport own
 from vmcore._fast.filemap cimport RADIX_PAGE, RADIX_SWAP, RADIX_TAG, RADIX_VALUE_SHIFT, file_pages
 from vmcore._fast.records cimport (
-    FILE_SHMEM, MAX_SWAPFILES, PG_ANON, PG_SWAPCACHE, POOL_FILE, POOL_RADIX, POOL_SWAP_MAP, SWAP_MAP_BAD,
+    FILE_SHMEM, MAX_SWAPFILES, PG_ANON, PG_SWAPCACHE, POOL_FILE, POOL_RADIX, POOL_SWAP_SLOT, SWAP_MAP_BAD,
     SWAP_MAP_MAX, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED, SWP_WRITEOK, file_t, frame_t, machine_t, radix_node_t,
     swap_area_t)
 
@@ -152,10 +152,10 @@ cdef int check_slot(check_t *c, uint32_t type, uint64_t off, uint64_t *inuse, ui
     cdef machine_t *m = c.m
     cdef swap_area_t *s = &m.swap[type]
     cdef uint64_t slot = s.base + off
-    cdef uint16_t map = m.swap_map[slot]
-    cdef uint64_t pfn = m.swap_cache[slot]
+    cdef uint16_t map = m.swap_slots[slot].map
+    cdef uint64_t pfn = m.swap_slots[slot].cache
     cdef uint32_t uses = c.slots[slot]
-    cdef uint64_t free = (m.swap_free_bits[slot >> 6] >> (slot & 63)) & 1
+    cdef uint64_t free = (m.swap_words[slot >> 6].free >> (slot & 63)) & 1
     if pfn != 0:
         if not used_pfn(m, pfn) or (m.frames[pfn].flags & PG_SWAPCACHE) == 0:
             return fail(c, CHECK_SWAP_CACHE, type, off, pfn)
@@ -186,19 +186,21 @@ cdef int check_area(check_t *c, uint32_t type) noexcept nogil:
     cdef uint64_t cached = 0
     if s.max < 2 or s.max > s.capacity or s.base + s.capacity > m.slots_used or (s.base & 4095) != 0:
         return fail(c, CHECK_SWAP_AREA, type, s.base, s.max)
-    if m.swap_map[s.base] != SWAP_MAP_BAD or m.swap_cache[s.base] != 0 or s.pages != s.max - 1:
-        return fail(c, CHECK_SWAP_AREA, type, 0, m.swap_map[s.base])
+    if m.swap_slots[s.base].map != SWAP_MAP_BAD or m.swap_slots[s.base].cache != 0 or s.pages != s.max - 1:
+        return fail(c, CHECK_SWAP_AREA, type, 0, m.swap_slots[s.base].map)
     for off in range(1, s.max):
         if check_slot(c, type, off, &inuse, &cached) < 0:
             return -1
         if ((s.base + off) & 63) == 63 or off == s.max - 1:
             # 64 slots share a node of the cache's tree, and a bit of the summary
             word = (s.base + off) >> 6
-            if m.swap_nodes[word].count != cached or (m.swap_nodes[word].radix != 0) != (cached != 0):
-                return fail(c, CHECK_SWAP_NODE, type, off, m.swap_nodes[word].count)
-            if cached != 0 and not in_pool(m, POOL_RADIX, m.swap_nodes[word].radix):
-                return fail(c, CHECK_SWAP_NODE, type, off, m.swap_nodes[word].radix)
-            if (((m.swap_summary[word >> 6] >> (word & 63)) & 1) != 0) != (m.swap_free_bits[word] == ~<uint64_t>0):
+            if m.swap_words[word].count != cached or (m.swap_words[word].radix != 0) != (cached != 0):
+                return fail(c, CHECK_SWAP_NODE, type, off, m.swap_words[word].count)
+            if cached != 0 and not in_pool(m, POOL_RADIX, m.swap_words[word].radix):
+                return fail(c, CHECK_SWAP_NODE, type, off, m.swap_words[word].radix)
+            if (((m.swap_full[word >> 6] >> (word & 63)) & 1) != 0) != (m.swap_words[word].free == ~<uint64_t>0):
+                return fail(c, CHECK_SWAP_BITS, type, off, word)
+            if (((m.swap_any[word >> 6] >> (word & 63)) & 1) != 0) != (m.swap_words[word].free != 0):
                 return fail(c, CHECK_SWAP_BITS, type, off, word)
             c.swap_nodes += cached != 0
             cached = 0
@@ -235,8 +237,8 @@ cdef int check_swap(check_t *c) noexcept nogil:
     cdef uint64_t total = 0
     cdef uint32_t type
     cdef uint32_t areas = 0
-    if m.slots_used > m.pools[<int>POOL_SWAP_MAP].next:
-        return fail(c, CHECK_SWAP_AREA, 0, m.slots_used, m.pools[<int>POOL_SWAP_MAP].next)
+    if m.slots_used > m.pools[<int>POOL_SWAP_SLOT].next:
+        return fail(c, CHECK_SWAP_AREA, 0, m.slots_used, m.pools[<int>POOL_SWAP_SLOT].next)
     for type in range(MAX_SWAPFILES):
         if (m.swap[type].flags & SWP_USED) == 0:
             continue

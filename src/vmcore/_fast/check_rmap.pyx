@@ -27,7 +27,7 @@ cdef int sole_user(machine_t *m, uint64_t pfn) noexcept nogil:
     if (entry >> SWP_TYPE_SHIFT) >= MAX_SWAPFILES:
         return 0
     slot = m.swap[entry >> SWP_TYPE_SHIFT].base + (entry & SWP_OFFSET_MASK)
-    return slot < m.slots_used and m.swap_map[slot] == 1
+    return slot < m.slots_used and m.swap_slots[slot].map == 1
 
 
 cdef int check_mapcounts(check_t *c) noexcept nogil:

@@ -43,7 +43,7 @@ cdef inline void ahead_plain(machine_t *m, uint64_t pte) noexcept nogil:
     if pte & PTE_P:
         prefetch_write(&m.mapcount[pte >> PTE_SHIFT])
     elif pte_is_swap(pte):
-        prefetch_write(&m.swap_map[swp_slot(m, pte_swp(pte))])
+        prefetch_write(&m.swap_slots[swp_slot(m, pte_swp(pte))])
 
 
 cdef inline uint64_t all_of(const uint64_t *e) noexcept nogil:
@@ -129,7 +129,7 @@ cdef inline void ahead_chain(machine_t *m, uint64_t pte, uint64_t near) noexcept
         prefetch_write(&m.frames[pte >> PTE_SHIFT])
         prefetch_write(&m.mapcount[pte >> PTE_SHIFT])
     elif pte_is_swap(pte):
-        prefetch_write(&m.swap_map[swp_slot(m, pte_swp(pte))])
+        prefetch_write(&m.swap_slots[swp_slot(m, pte_swp(pte))])
     if near & PTE_P and not near & PTE_SPECIAL:
         f = &m.frames[near >> PTE_SHIFT]
         if not f.flags & <uint32_t>PG_DIRECT:

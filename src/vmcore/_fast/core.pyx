@@ -31,10 +31,10 @@ from vmcore._fast.query cimport pagemap_t
 from vmcore._fast.records cimport (
     HOST_INTR, KILLED_NOT, LRU_ACTIVE, LRU_INACTIVE, MAX_SWAPFILES, NR_CACHES, NR_POOLS, PAGE_SIZE, POOL_ANON_VMA,
     POOL_FILE, POOL_FRAME, POOL_MAPCOUNT, POOL_MM, POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_SLOT_TOKEN,
-    POOL_SWAP_CACHE, POOL_SWAP_MAP, POOL_TASK, POOL_VMA, SWP_USED, TASK_ALIVE, TASK_DYING, anon_vma_t, anonmm_t,
+    POOL_SWAP_SLOT, POOL_TASK, POOL_VMA, SWP_USED, TASK_ALIVE, TASK_DYING, anon_vma_t, anonmm_t,
     avc_t, cache_t,
     event_t, file_t, frame_t, i_mmap_ops, kernel_rules, lru_chunk_t, machine_t, mm_t, pool_t, radix_node_t,
-    reclaim_ops, rmap_ops, slab_t, swap_node_t, table_t, task_t, vma_t, zone_t,
+    reclaim_ops, rmap_ops, slab_t, swap_slot_t, swap_word_t, table_t, task_t, vma_t, zone_t,
 )
 from vmcore._fast.slab cimport NR_LEDGER, slab_init
 from vmcore._fast.swap cimport swapon
@@ -58,7 +58,8 @@ cdef dict SIZES = {
     "frame_t": sizeof(frame_t), "table_t": sizeof(table_t), "vma_t": sizeof(vma_t), "mm_t": sizeof(mm_t),
     "task_t": sizeof(task_t), "file_t": sizeof(file_t), "radix_node_t": sizeof(radix_node_t),
     "anon_vma_t": sizeof(anon_vma_t), "anonmm_t": sizeof(anonmm_t), "avc_t": sizeof(avc_t),
-    "lru_chunk_t": sizeof(lru_chunk_t), "slab_t": sizeof(slab_t), "swap_node_t": sizeof(swap_node_t),
+    "lru_chunk_t": sizeof(lru_chunk_t), "slab_t": sizeof(slab_t), "swap_slot_t": sizeof(swap_slot_t),
+    "swap_word_t": sizeof(swap_word_t),
     "event_t": sizeof(event_t),
     "kernel_rules": sizeof(kernel_rules), "trace_t": sizeof(trace_t), "pagemap_t": sizeof(pagemap_t),
 }
@@ -103,20 +104,20 @@ cdef void forget_process(machine_t *m) noexcept nogil:
     m.chains = NULL
     m.lru_chunks = NULL
     m.radix = NULL
-    m.swap_map = NULL
-    m.swap_cache = NULL
+    m.swap_slots = NULL
     m.page_token = NULL
     m.slot_token = NULL
     m.slabs = NULL
     m.events = NULL
-    m.swap_free_bits = NULL
-    m.swap_summary = NULL
-    m.swap_nodes = NULL
+    m.swap_words = NULL
+    m.swap_any = NULL
+    m.swap_full = NULL
     m.scratch = NULL
     m.rmap = NULL
     m.i_mmap = NULL
     m.reclaim = NULL
     memset(&m.up, 0, sizeof(m.up))
+    memset(m.spans, 0, sizeof(m.spans))
     m.current = 0
     m.host_error = 0
     for i in range(NR_POOLS):
@@ -360,7 +361,7 @@ cdef class Core:
         n = m.pools[i].next
         if i == POOL_FRAME or i == POOL_MAPCOUNT or i == POOL_PAGE_TOKEN:
             n = m.nr_frames
-        elif i == POOL_SWAP_MAP or i == POOL_SWAP_CACHE or i == POOL_SLOT_TOKEN:
+        elif i == POOL_SWAP_SLOT or i == POOL_SLOT_TOKEN:
             n = m.slots_used
         elif i == POOL_PTE:
             width = <uint64_t>1 << m.pt_shift

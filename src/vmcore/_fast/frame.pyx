@@ -254,8 +254,14 @@ cdef uint32_t buffered_rmqueue(machine_t *m, int z, uint32_t order, int cold) no
             m.frames[pfn].flags = PG_PCP
             pcp.ring[(pcp.head + pcp.count) & (PCP_RING - 1)] = pfn
             pcp.count += 1
+        zone.ahead = zone.area[0].head
+        prefetch_write(&m.frames[zone.ahead])
     if pcp.count == 0:
         return 0
+    # the next refill follows the links of the order-0 list: go there one link an allocation, so that it misses nowhere
+    ahead = m.frames[zone.ahead].priv if zone.ahead != 0 else 0
+    zone.ahead = ahead if ahead < m.nr_frames else 0
+    prefetch_write(&m.frames[zone.ahead])
     pfn = pcp.ring[pcp.head & (PCP_RING - 1)]
     pcp.head += 1
     pcp.count -= 1

@@ -14,9 +14,9 @@ from vmcore._fast.pool cimport POOL_HUGE
 from vmcore._fast.records cimport (
     HOST_INTR, NR_CACHES, NR_POOLS, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_EVENT, POOL_FILE, POOL_FRAME,
     POOL_LRU_CHUNK, POOL_MAPCOUNT, POOL_MM, POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_RADIX, POOL_SCRATCH,
-    POOL_SLAB, POOL_SLOT_TOKEN, POOL_SWAP_CACHE, POOL_SWAP_FREE, POOL_SWAP_MAP, POOL_SWAP_NODE, POOL_SWAP_SUMMARY,
+    POOL_SLAB, POOL_SLOT_TOKEN, POOL_SWAP_ANY, POOL_SWAP_FULL, POOL_SWAP_SLOT, POOL_SWAP_WORD,
     POOL_TABLE, POOL_TASK, POOL_VMA, anon_vma_t, anonmm_t, avc_t, event_t, file_t, frame_t, lru_chunk_t, machine_t,
-    mm_t, radix_node_t, slab_t, swap_node_t, table_t, task_t, vma_t, zone_t)
+    mm_t, radix_node_t, slab_t, swap_slot_t, swap_word_t, table_t, task_t, vma_t, zone_t)
 from vmcore._fast.mmap cimport vm_enough_memory
 from vmcore._fast.slab cimport cache_pool
 from vmcore._fast.swap cimport end_page_writeback
@@ -94,18 +94,16 @@ cdef void pool_plan(machine_t *m, uint64_t slots, uint64_t *stride, uint64_t *mo
     most[<int>POOL_LRU_CHUNK] = m.nr_frames // 400 + 4096
     stride[<int>POOL_RADIX] = sizeof(radix_node_t)
     most[<int>POOL_RADIX] = 1 << 22
-    stride[<int>POOL_SWAP_MAP] = 2
-    stride[<int>POOL_SWAP_CACHE] = 4
+    stride[<int>POOL_SWAP_SLOT] = sizeof(swap_slot_t)
     stride[<int>POOL_SLOT_TOKEN] = 8
-    most[<int>POOL_SWAP_MAP] = slots
-    most[<int>POOL_SWAP_CACHE] = slots
+    most[<int>POOL_SWAP_SLOT] = slots
     most[<int>POOL_SLOT_TOKEN] = slots
-    stride[<int>POOL_SWAP_FREE] = 8
-    stride[<int>POOL_SWAP_SUMMARY] = 8
-    stride[<int>POOL_SWAP_NODE] = sizeof(swap_node_t)
-    most[<int>POOL_SWAP_FREE] = slots // 64 + 64
-    most[<int>POOL_SWAP_SUMMARY] = slots // 4096 + 64
-    most[<int>POOL_SWAP_NODE] = slots // 64 + 64
+    stride[<int>POOL_SWAP_WORD] = sizeof(swap_word_t)
+    stride[<int>POOL_SWAP_ANY] = 8
+    stride[<int>POOL_SWAP_FULL] = 8
+    most[<int>POOL_SWAP_WORD] = slots // 64 + 64
+    most[<int>POOL_SWAP_ANY] = slots // 4096 + 64
+    most[<int>POOL_SWAP_FULL] = slots // 4096 + 64
     stride[<int>POOL_SLAB] = sizeof(slab_t)
     most[<int>POOL_SLAB] = 1 << 26
     stride[<int>POOL_EVENT] = sizeof(event_t)
@@ -116,10 +114,8 @@ cdef void pool_plan(machine_t *m, uint64_t slots, uint64_t *stride, uint64_t *mo
     flags[<int>POOL_MAPCOUNT] = huge
     flags[<int>POOL_PTE] = huge
     flags[<int>POOL_PTE_CHAIN] = huge
-    flags[<int>POOL_SWAP_MAP] = huge
-    flags[<int>POOL_SWAP_CACHE] = huge
-    flags[<int>POOL_SWAP_FREE] = huge
-    flags[<int>POOL_SWAP_NODE] = huge
+    flags[<int>POOL_SWAP_SLOT] = huge
+    flags[<int>POOL_SWAP_WORD] = huge
     flags[<int>POOL_LRU_CHUNK] = huge
     flags[<int>POOL_TABLE] = huge
 
@@ -142,15 +138,15 @@ cdef int used_segments(machine_t *m, segment_t *out) noexcept nogil:
                     out[n].first += zone.reserved
                     out[n].count -= zone.reserved
                 n += 1
-        elif i == POOL_SWAP_MAP or i == POOL_SWAP_CACHE or i == POOL_SLOT_TOKEN:
+        elif i == POOL_SWAP_SLOT or i == POOL_SLOT_TOKEN:
             out[n].pool = i
             out[n].first = 0
             out[n].count = m.slots_used
             n += 1
-        elif i == POOL_SWAP_FREE or i == POOL_SWAP_NODE or i == POOL_SWAP_SUMMARY:
+        elif i == POOL_SWAP_WORD or i == POOL_SWAP_ANY or i == POOL_SWAP_FULL:
             out[n].pool = i
             out[n].first = 0
-            out[n].count = (m.slots_used + 4095) >> (12 if i == POOL_SWAP_SUMMARY else 6)
+            out[n].count = (m.slots_used + 4095) >> (6 if i == POOL_SWAP_WORD else 12)
             n += 1
         elif i == POOL_SLAB:
             for z in range(NR_CACHES):
@@ -194,15 +190,14 @@ cdef void wire(machine_t *m) noexcept nogil:
     m.chains = <uint32_t *>m.pools[POOL_PTE_CHAIN].base
     m.lru_chunks = <lru_chunk_t *>m.pools[POOL_LRU_CHUNK].base
     m.radix = <radix_node_t *>m.pools[POOL_RADIX].base
-    m.swap_map = <unsigned short *>m.pools[POOL_SWAP_MAP].base
-    m.swap_cache = <uint32_t *>m.pools[POOL_SWAP_CACHE].base
+    m.swap_slots = <swap_slot_t *>m.pools[POOL_SWAP_SLOT].base
     m.page_token = <uint64_t *>m.pools[POOL_PAGE_TOKEN].base
     m.slot_token = <uint64_t *>m.pools[POOL_SLOT_TOKEN].base
     m.slabs = <slab_t *>m.pools[POOL_SLAB].base
     m.events = <event_t *>m.pools[POOL_EVENT].base
-    m.swap_free_bits = <uint64_t *>m.pools[POOL_SWAP_FREE].base
-    m.swap_summary = <uint64_t *>m.pools[POOL_SWAP_SUMMARY].base
-    m.swap_nodes = <swap_node_t *>m.pools[POOL_SWAP_NODE].base
+    m.swap_words = <swap_word_t *>m.pools[POOL_SWAP_WORD].base
+    m.swap_any = <uint64_t *>m.pools[POOL_SWAP_ANY].base
+    m.swap_full = <uint64_t *>m.pools[POOL_SWAP_FULL].base
     m.scratch = <uint64_t *>m.pools[POOL_SCRATCH].base
     m.up.poll = poll
     m.up.out_of_memory = out_of_memory

@@ -15,7 +15,6 @@ from vmcore._fast.bugs cimport BUG_LRU_FLAG, bug
 from vmcore._fast.counters cimport PGACTIVATE, PGROTATED, count
 from vmcore._fast.frame cimport free_hot_cold_page, page_mapped, pfn_zone
 from vmcore._fast.pool cimport pool_alloc, pool_destroy, pool_free, pool_init
-from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR,
     PG_LOCKED, PG_LRU, PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_FRAME, POOL_LRU_CHUNK, POOL_MAPCOUNT, frame_t,
@@ -198,30 +197,23 @@ cdef uint32_t lru_peek(machine_t *m, int zone, int list, uint32_t n, uint32_t *o
 cdef uint32_t lru_isolate(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil:
     cdef lru_list_t *l = &m.lruvecs[zone].lists[list]
     cdef lru_chunk_t *c
-    cdef uint32_t pfn, i, s, lo
+    cdef uint32_t pfn, i, s, lo, before
     cdef uint32_t k = 0
     cdef frame_t *f
     while k < n and l.nr != 0:
         c = &m.lru_chunks[l.tail_chunk]
         s = l.tail_slot
         lo = first_slot(l, l.tail_chunk)
+        before = k
         while s > lo and k < n:
             s -= 1
             pfn = c.pfn[s]
             if pfn != LRU_TOMB:
-                prefetch_write(&m.frames[pfn])
                 out[k] = pfn
                 k += 1
-                c.alive -= 1
-                l.nr -= 1
         l.tail_slot = s
-        # the records of the pages after these: the next call will want them
-        for i in range(n):
-            if s <= lo + i:
-                break
-            pfn = c.pfn[s - 1 - i]
-            if pfn != LRU_TOMB:
-                prefetch_write(&m.frames[pfn])
+        c.alive -= k - before
+        l.nr -= k - before
         if c.alive == 0:
             chunk_free(m, l, l.tail_chunk)
     for i in range(k):

@@ -6,7 +6,8 @@
 # i386-PAE: the pgd (level 2, 4 entries) is a 32-byte slab object, not a frame. Leaf tables count in
 # nr_page_table_pages (2004 kernels counted only those), come from highmem with rules.highpte.
 from libc.stdint cimport uint32_t, uint64_t
-from vmcore._fast.records cimport machine_t, mm_t, PTE_P, PTE_PROTNONE, PTE_SHIFT, PTE_KIND, PTE_SWAP, PTE_FILE
+from vmcore._fast.records cimport (
+    SPANS, machine_t, mm_t, span_t, PTE_P, PTE_PROTNONE, PTE_SHIFT, PTE_KIND, PTE_SWAP, PTE_FILE)
 
 cdef inline int pte_present(uint64_t pte) noexcept nogil:
     """The page is there: mapped, or mapped without access (PROT_NONE)."""
@@ -27,16 +28,18 @@ cdef inline uint64_t swp_pte(uint32_t entry) noexcept nogil:
 cdef inline uint32_t pte_swp(uint64_t pte) noexcept nogil:
     return <uint32_t>(pte >> PTE_SHIFT)
 
+# leaf_lookup without what was remembered; remembers.
+cdef uint32_t leaf_walk(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
+
 cdef inline uint32_t leaf_lookup(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
-    """Leaf table that covers addr, 0 if there is none. No cache, no side effect. addr must be < task_size."""
-    cdef uint32_t t = m.mms[mm].pgd
-    cdef int level = <int>m.levels - 1
-    cdef uint64_t e
-    while level > 0 and t != 0:
-        e = m.ptes[(<uint64_t>t << m.pt_shift) | ((addr >> (12 + level * m.pt_shift)) & m.pt_mask)]
-        t = <uint32_t>(e >> PTE_SHIFT)
-        level -= 1
-    return t
+    """Leaf table that covers addr, 0 if there is none. addr must be < task_size. The table above it is remembered, so
+    that most walks are one load (a random stream over many GiB pays for every level otherwise)."""
+    cdef uint64_t leaf = addr >> m.leaf_shift
+    cdef uint64_t span = leaf >> m.pt_shift
+    cdef span_t *s = &m.spans[(span + mm * 37) & (SPANS - 1)]
+    if s.key == (<uint64_t>mm << 32 | span) and s.epoch == m.table_epoch:
+        return <uint32_t>(m.ptes[(<uint64_t>s.table << m.pt_shift) | (leaf & m.pt_mask)] >> PTE_SHIFT)
+    return leaf_walk(m, mm, addr)
 
 cdef inline uint32_t leaf_cached(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
     """leaf_lookup that remembers one leaf for each mm, until a table is freed anywhere."""

@@ -12,7 +12,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from vmcore._fast.records cimport (
-    machine_t, mm_t, table_t, frame_t, pool_t, POOL_PTE, POOL_TABLE, PG_TABLE, PTE_P, PTE_SHIFT, CACHE_PGD)
+    CACHE_PGD, PG_TABLE, POOL_PTE, POOL_TABLE, PTE_P, PTE_SHIFT, SPANS, frame_t, machine_t, mm_t, pool_t, span_t,
+    table_t)
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.counters cimport ALLOC_REFUSALS
 from vmcore._fast.bugs cimport bug, BUG_PTE_NOT_NONE
@@ -112,6 +113,22 @@ cdef void table_free(machine_t *m, uint32_t mm, uint32_t t, int level) noexcept 
 
 
 # ---------------------------------------------------------------- the tree
+
+cdef uint32_t leaf_walk(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
+    cdef uint64_t span = addr >> (m.leaf_shift + m.pt_shift)
+    cdef span_t *s = &m.spans[(span + mm * 37) & (SPANS - 1)]
+    cdef uint32_t t = m.mms[mm].pgd
+    cdef int level = <int>m.levels - 1
+    while level > 0 and t != 0:
+        if level == 1:
+            s.key = <uint64_t>mm << 32 | span
+            s.table = t
+            s.epoch = m.table_epoch
+        t = <uint32_t>(m.ptes[(<uint64_t>t << m.pt_shift) | ((addr >> (12 + level * m.pt_shift)) & m.pt_mask)]
+                       >> PTE_SHIFT)
+        level -= 1
+    return t
+
 
 cdef uint32_t pte_alloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
     cdef mm_t *mp = &m.mms[mm]

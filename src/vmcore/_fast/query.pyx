@@ -76,7 +76,7 @@ cdef int mincore_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, uin
         if pte_present(pte):
             out[page - first] = 1
         elif pte_is_swap(pte):
-            out[page - first] = m.swap_cache[swp_slot(m, pte_swp(pte))] != 0
+            out[page - first] = m.swap_slots[swp_slot(m, pte_swp(pte))].cache != 0
         elif v.file != 0:
             out[page - first] = find_page(m, v.file, v.pgoff + page - (v.start >> 12)) != 0
     return 0

@@ -39,19 +39,18 @@ cdef enum:
     POOL_PTE_CHAIN = 9      # chain node: u32 next_and_idx + nrpte u32 slots
     POOL_LRU_CHUNK = 10     # lru_chunk_t
     POOL_RADIX = 11         # radix_node_t
-    POOL_SWAP_MAP = 12      # u16 per global slot
-    POOL_SWAP_CACHE = 13    # u32 frame per global slot, 0 = not cached
+    POOL_SWAP_SLOT = 12     # swap_slot_t per global slot
+    POOL_SWAP_ANY = 13      # u64 word: bit = 1 if that swap_word_t has a free slot
     POOL_PAGE_TOKEN = 14    # u64 content token, index = pfn
     POOL_SLOT_TOKEN = 15    # u64 content token, index = global slot
     POOL_SLAB = 16          # slab_t: one slab of any cache
     POOL_EVENT = 17         # event_t: binary heap
     POOL_SCRATCH = 18       # u64 scratch for walks
-    POOL_SWAP_FREE = 19     # u64 word of 64 bits, one a global slot: 1 = free and usable
-    POOL_SWAP_SUMMARY = 20  # u64 word: bit = 1 if that word of POOL_SWAP_FREE is all ones
-    POOL_SWAP_NODE = 21     # swap_node_t: the radix-tree node over 64 slots of the swap cache
-    POOL_ANONMM = 22
-    POOL_AVC = 23           # avc_t: anon_vma_chain
-    NR_POOLS = 24
+    POOL_SWAP_WORD = 19     # swap_word_t per 64 global slots
+    POOL_SWAP_FULL = 20     # u64 word: bit = 1 if all 64 slots of that swap_word_t are free
+    POOL_ANONMM = 21
+    POOL_AVC = 22           # avc_t: anon_vma_chain
+    NR_POOLS = 23
 
 # ---------------------------------------------------------------- page frames
 
@@ -86,7 +85,7 @@ cdef packed struct frame_t:     # 32 bytes: struct page without its mapcount
     uint32_t mapping        # file, or anon_vma if PG_ANON, or mm if PG_TABLE; 2.6.5 anonymous pages: 0
     uint32_t priv           # swap entry if PG_SWAPCACHE; buddy/free links otherwise
     uint64_t index          # page offset in mapping (linear pgoff for anon_vma)
-    uint32_t rmap           # pte_chain design: pte index if PG_DIRECT, else first chain node
+    uint32_t rmap           # pte_chain design: pte index if PG_DIRECT, else first chain node; anon_vma: a hint
     uint32_t lru            # place on its lru list: chunk << LRU_SLOT_BITS | slot; valid iff PG_LRU
 
 # ---------------------------------------------------------------- page tables
@@ -112,6 +111,14 @@ cdef packed struct table_t:     # 16 bytes: what the kernel keeps in the struct 
     uint64_t base           # first virtual address that the table covers | level (0 = leaf) in the low bits
     uint32_t frame          # its simulated page frame (0 for a PAE pgd, which is a slab object)
     uint32_t mm             # owner; 0 = free
+
+cdef enum:
+    SPANS = 256             # remembered second-lowest tables, by (mm, address)
+
+cdef struct span_t:         # 16 bytes: a walk that need not start at the top
+    uint64_t key            # mm << 32 | address >> (leaf_shift + pt_shift)
+    uint32_t table          # the level-1 table that covers it
+    uint32_t epoch          # machine.table_epoch when it was found
 
 # ---------------------------------------------------------------- virtual memory areas
 
@@ -382,6 +389,7 @@ cdef struct zone_t:
     int32_t temp_priority
     int32_t prev_priority
     free_area_t area[11]
+    uint32_t ahead          # frame.pyx: place on the order-0 free list that is prefetched; a hint
     pcp_t pcp[2]            # 0 hot, 1 cold
     # a scan of the whole active list that changed nothing (v2_6.pyx, "idle passes"): when, and what it counted
     uint64_t idle_serial
@@ -415,10 +423,18 @@ cdef struct swap_area_t:
     uint32_t inuse
     int32_t next            # next area in priority order, -1 = end
     uint32_t device
-    uint64_t cluster_from   # no 256 free slots begin before this word of the free bitmap (swap.pyx, find_cluster)
+    uint64_t cluster_from   # no 256 free slots begin before this swap_word_t (swap.pyx, find_cluster)
+    uint64_t ahead          # hint: free slots up to this global one are prefetched for the next allocations
+    uint64_t words_ahead    # hint: the same of swap_word_t
 
-cdef packed struct swap_node_t:
-    uint32_t radix          # POOL_RADIX record that stands for the node (its slots are not used), 0 = none
+cdef packed struct swap_slot_t:     # 8 bytes: who takes a slot, or gives it back, needs both
+    uint16_t map            # swap_map: uses, 0 = free; SWAP_MAP_*
+    uint16_t pad
+    uint32_t cache          # frame in the swap cache, 0 = not cached
+
+cdef packed struct swap_word_t:     # 16 bytes: 64 slots
+    uint64_t free           # bit = 1: the slot is free and usable
+    uint32_t radix          # POOL_RADIX record that stands for the node over them (its slots are not used), 0 = none
     uint32_t count          # cached slots of the 64
 
 # ---------------------------------------------------------------- slab caches
@@ -645,22 +661,21 @@ cdef struct machine_t:
     uint32_t *chains        # POOL_PTE_CHAIN base; node n starts at chains[n * chain_words]
     lru_chunk_t *lru_chunks
     radix_node_t *radix
-    uint16_t *swap_map
-    uint32_t *swap_cache
+    swap_slot_t *swap_slots
     uint64_t *page_token
     uint64_t *slot_token
     slab_t *slabs
     event_t *events
-    uint64_t *swap_free_bits
-    uint64_t *swap_summary
-    swap_node_t *swap_nodes
+    swap_word_t *swap_words
+    uint64_t *swap_any
+    uint64_t *swap_full
     uint64_t *scratch
     uint32_t pt_shift       # rules.pt_shift
     uint32_t pt_mask        # (1 << pt_shift) - 1
     uint32_t levels
     uint32_t leaf_shift     # log2 bytes that a leaf table covers
     uint32_t table_epoch    # bumped when a table page is freed: remembered pte indexes are void
-    uint32_t pte_note[64]   # anon_vma's prefetch: where the pte of the page pfn & 63 == i was; a hint, always verified
+    span_t spans[256]       # of leaf_lookup; hints, by hash
     uint32_t tokens_on      # 1 after the first write()
     uint32_t zero_pfn
     uint32_t chain_words    # u32 words of a chain node = nrpte + 1
@@ -740,4 +755,4 @@ cdef struct machine_t:
     kernel_rules rules
     uint64_t counters[256]
     uint64_t ram_bytes
-    pool_t pools[24]
+    pool_t pools[23]

@@ -155,7 +155,9 @@ lru_chunk_t = _record(prev=_u4, next=_u4, alive=_u4, list=_u4, pfn=(_u4, (1020,)
 
 slab_t = _record(frame=_u4, inuse=_u4, cache=_u4, pad=_u4)
 
-swap_node_t = _record(radix=_u4, count=_u4)
+swap_slot_t = _record(map=_u2, pad=_u2, cache=_u4)
+
+swap_word_t = _record(free=_u8, radix=_u4, count=_u4)
 
 event_t = _record(when=_u8, seq=_u8, kind=_u4, arg=_u4)
 
@@ -253,16 +255,15 @@ POOL_NAMES = (
     "pte_chain",
     "lru_chunk",
     "radix",
-    "swap_map",
-    "swap_cache",
+    "swap_slot",
+    "swap_any",
     "page_token",
     "slot_token",
     "slab",
     "event",
     "scratch",
-    "swap_free",
-    "swap_summary",
-    "swap_node",
+    "swap_word",
+    "swap_full",
     "anonmm",
     "avc",
 )
@@ -281,16 +282,15 @@ POOL_DTYPES = {
     "pte_chain": np.dtype(_u4),
     "lru_chunk": lru_chunk_t,
     "radix": radix_node_t,
-    "swap_map": np.dtype(_u2),
-    "swap_cache": np.dtype(_u4),
+    "swap_slot": swap_slot_t,
+    "swap_any": np.dtype(_u8),
     "page_token": np.dtype(_u8),
     "slot_token": np.dtype(_u8),
     "slab": slab_t,
     "event": event_t,
     "scratch": np.dtype(_u8),
-    "swap_free": np.dtype(_u8),
-    "swap_summary": np.dtype(_u8),
-    "swap_node": swap_node_t,
+    "swap_word": swap_word_t,
+    "swap_full": np.dtype(_u8),
     "anonmm": anonmm_t,
     "avc": avc_t,
 }

@@ -1,28 +1,11 @@
-# Swap areas, the swap map, the swap cache. mm/swapfile.c, mm/swap_state.c, mm/page_io.c of 2.6.5; fact sheet linux-2004
-# 8.
+# The swap cache and swap I/O. mm/swap_state.c, mm/page_io.c of 2.6.5; fact sheet linux-2004 8.2.
 #
-# swap_map[slot] = swap ptes + tmpfs vector uses + 1 if the page is in the swap cache. The swap cache is an array by
-# global slot (area.base + offset) instead of the kernel's radix tree; the radix nodes it would take are counted in the
-# slab ledger. A page in it has PG_SWAPCACHE, priv = entry and one reference.
-from libc.stdint cimport uint16_t, uint32_t, uint64_t, int32_t
-from vmcore._fast.records cimport machine_t, SWP_TYPE_SHIFT, SWP_OFFSET_MASK
-
-cdef inline uint64_t swp_slot(machine_t *m, uint32_t entry) noexcept nogil:
-    """Global slot number of a swap entry."""
-    return m.swap[entry >> SWP_TYPE_SHIFT].base + (entry & SWP_OFFSET_MASK)
-
-cdef inline int vm_swap_full(machine_t *m) noexcept nogil:
-    return m.nr_swap_pages * 2 < m.total_swap_pages
-
-# ---- areas: swapon returns the type (0..31) or -EPERM (no free area number), -EINVAL (< 2 slots, too many for the
-#   pte), -ENOMEM (host).
-# prio < 0: next of -1, -2, ...
-cdef int swapon(machine_t *m, uint64_t pages, int32_t prio) noexcept nogil
-
-# ---- slots
-cdef uint32_t get_swap_page(machine_t *m) noexcept nogil                     # entry with map 1; 0 = none free
-cdef int swap_duplicate(machine_t *m, uint32_t entry) noexcept nogil         # 1, or 0 if the slot is free or bad
-cdef void swap_free(machine_t *m, uint32_t entry) noexcept nogil
+# The swap cache is a field of each slot (swap_slots[slot].cache) instead of the kernel's radix tree; the radix nodes it
+# would take are counted in the slab ledger. A page in it has PG_SWAPCACHE, priv = entry and one reference. Areas and
+# slots are swap_slots.pxd, whose names are found here too.
+from libc.stdint cimport uint32_t
+from vmcore._fast.records cimport machine_t
+from vmcore._fast.swap_slots cimport get_swap_page, swap_duplicate, swap_free, swapon, swp_slot, vm_swap_full
 
 # ---- swap cache
 # frame with a reference taken, or 0; counts find_*

@@ -220,7 +220,7 @@ cdef int unuse_owners(machine_t *m, notes_t *n, uint32_t entry, uint32_t pfn, co
 cdef int unuse_slot(machine_t *m, notes_t *n, uint32_t offset) noexcept nogil:
     cdef swap_area_t *a = &m.swap[n.type]
     cdef uint32_t entry = n.type << SWP_TYPE_SHIFT | offset
-    cdef uint16_t *uses = &m.swap_map[a.base + offset]
+    cdef uint16_t *uses = &m.swap_slots[a.base + offset].map
     cdef uint32_t pfn = read_swap_cache_async(m, entry)
     cdef frame_t *p = &m.frames[pfn]
     cdef int r = 0
@@ -266,7 +266,7 @@ cdef int try_to_unuse(machine_t *m, uint32_t type) noexcept nogil:
             return r
         n.served = 0
         for offset in range(1, a.max):
-            if m.swap_map[a.base + offset] == 0 or m.swap_map[a.base + offset] == SWAP_MAP_BAD:
+            if m.swap_slots[a.base + offset].map == 0 or m.swap_slots[a.base + offset].map == SWAP_MAP_BAD:
                 continue
             r = unuse_slot(m, &n, offset)
             if r < 0:
@@ -320,7 +320,7 @@ cdef int do_swapoff(machine_t *m, uint32_t type) noexcept nogil:
         m.total_swap_pages += a.pages
         a.flags |= SWP_WRITEOK
         return r
-    m.swap_map[a.base] = 0
+    m.swap_slots[a.base].map = 0
     a.flags = 0                     # base and capacity stay: the extent serves the next swapon
     a.max = 0
     a.pages = 0

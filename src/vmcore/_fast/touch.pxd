@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from vmcore._fast.records cimport machine_t
 
 cdef enum:
-    TOUCH_WINDOW = 32
+    TOUCH_WINDOW = 64
     TOUCH_SAFE = 4096
     # touch_result.status
     TOUCH_OK = 0

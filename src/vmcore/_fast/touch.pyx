@@ -24,7 +24,7 @@ from vmcore._fast.swap cimport swp_slot
 cdef enum:
     NEED_READ = PTE_P | PTE_A
     NEED_WRITE = PTE_P | PTE_A | PTE_RW | PTE_D
-    HALF = TOUCH_WINDOW // 2
+    HALF = TOUCH_WINDOW // 2    # its entry has arrived by then
     WMASK = TOUCH_WINDOW - 1
     # faults of one access before it counts as a bug: 2.6.5 needs two, reclaim in between adds some
     MAX_FAULTS = 10000
@@ -50,10 +50,8 @@ cdef inline void prefetch_slot(machine_t *m, uint32_t pte) noexcept nogil:
     cdef uint64_t slot
     if (e & (PTE_P | PTE_PROTNONE | PTE_KIND)) == PTE_SWAP:
         slot = swp_slot(m, <uint32_t>(e >> PTE_SHIFT))
-        prefetch_write(&m.swap_map[slot])
-        prefetch_write(&m.swap_cache[slot])
-        prefetch_write(&m.swap_free_bits[slot >> 6])
-        prefetch_write(&m.swap_nodes[slot >> 6])
+        prefetch_write(&m.swap_slots[slot])
+        prefetch_write(&m.swap_words[slot >> 6])
 
 
 cdef inline int short_of(machine_t *m, int id, uint64_t n) noexcept nogil:
@@ -110,7 +108,7 @@ cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const u
                     touch_result *r) noexcept nogil:
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint64_t *ptes = m.ptes
-    cdef uint32_t slot[32]
+    cdef uint32_t slot[TOUCH_WINDOW]
     cdef uint64_t tag = ~<uint64_t>0
     cdef uint64_t i, j, e, need
     cdef uint64_t faulted = 0
@@ -255,7 +253,7 @@ cdef void run_trace(machine_t *m, const trace_t *t, uint64_t n, run_result *r) n
     cdef uint64_t i, j, e, need
     cdef uint64_t next_safe = TOUCH_SAFE
     cdef uint64_t hits = 0
-    cdef uint32_t slot[32]
+    cdef uint32_t slot[TOUCH_WINDOW]
     cdef uint32_t tasks = <uint32_t>m.pools[POOL_TASK].next
     cdef uint32_t pid, pte
     cdef uint32_t epoch = m.table_epoch

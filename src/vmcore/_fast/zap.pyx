@@ -31,7 +31,7 @@ cdef inline void look_ahead(machine_t *m, uint64_t pte, uint64_t near, int chain
         prefetch_write(&m.mapcount[pfn])
         prefetch_write(&m.frames[pfn])
     elif pte_is_swap(pte):
-        prefetch_write(&m.swap_map[swp_slot(m, pte_swp(pte))])
+        prefetch_write(&m.swap_slots[swp_slot(m, pte_swp(pte))])
     if chains and near & PTE_P and not near & PTE_SPECIAL:
         f = &m.frames[near >> PTE_SHIFT]
         if not f.flags & <uint32_t>PG_DIRECT:

@@ -1,9 +1,9 @@
 """Reclaim of 2.6.5 and 2.6.7: active and inactive list a zone. mm/vmscan.c; fact sheet linux-2004 7.3, 7.4, 7.5. Where
 the two differ, a field of m.rules says so.
 
-The kernel takes pages off a list one by one; so does this code, in the same order, but 32 at a time through stages
-(frame record, reverse map, decision), each of which prefetches for the next: the cost of a page is the number of cache
-misses that cannot overlap.
+The kernel takes pages off a list one by one; so does this code, in the same order, but as a pipeline of batches of 32:
+while one is decided, the ptes and slots of the next are fetched, and the frame records of the one after that. The cost
+of a page is the number of cache misses that cannot overlap.
 
 Page sets: refill_inactive_zone moves a page from the active to the inactive list if it is unmapped, or if it is time to
 reclaim mapped memory and no pte was young. shrink_list unmaps, writes, frees. A page freed by write-out takes two
@@ -32,7 +32,7 @@ from vmcore._fast.frame cimport (
 )
 from vmcore._fast.locks cimport page_map_lock, page_map_unlock, trylock_page
 from vmcore._fast.lru cimport (
-    lru_add_drain, lru_isolate, lru_nr, lru_putback, page_free_now,
+    lru_add_drain, lru_isolate, lru_nr, lru_peek, lru_putback, page_free_now,
 )
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
@@ -42,12 +42,12 @@ from vmcore._fast.records cimport (
 )
 from vmcore._fast.rmap.rmap cimport SWAP_FAIL
 from vmcore._fast.shmem cimport shmem_writepage
-from vmcore._fast.swap cimport add_to_swap, delete_from_swap_cache, swap_writepage
+from vmcore._fast.swap cimport add_to_swap, delete_from_swap_cache, swap_writepage, swp_slot
 
 cdef enum:
     SWAP_CLUSTER_MAX = 32
     DEF_PRIORITY = 12
-    PREFETCH_AHEAD = 12
+    AHEAD = 64              # pages behind the batch in hand: ptes of the first 32 are fetched, records of the others
     HZ_10 = 100000000       # HZ/10 in ns
 
 cdef struct scan_control:
@@ -114,7 +114,8 @@ cdef void idle_end(machine_t *m, int z) noexcept nogil:
 cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept nogil:
     cdef uint32_t page[32]
     cdef uint32_t down[32]
-    cdef uint32_t n, i, pfn, back, nr_down
+    cdef uint32_t ahead[AHEAD]
+    cdef uint32_t n, i, pfn, back, nr_down, nr_ahead
     cdef uint64_t moved = 0
     cdef uint64_t scanned = 0
     cdef uint64_t left = nr_pages
@@ -139,14 +140,14 @@ cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept 
         scanned += n
         back = 0
         nr_down = 0
-        if mapped_too:
-            for i in range(n if n < PREFETCH_AHEAD else PREFETCH_AHEAD):
-                m.rmap.prefetch(m, page[i])
+        nr_ahead = lru_peek(m, z, LRU_ACTIVE, AHEAD, ahead)
         for i in range(n):
             pfn = page[i]
             f = &m.frames[pfn]
-            if mapped_too and i + PREFETCH_AHEAD < n:
-                m.rmap.prefetch(m, page[i + PREFETCH_AHEAD])
+            if i + SWAP_CLUSTER_MAX < nr_ahead:
+                prefetch_write(&m.frames[ahead[i + SWAP_CLUSTER_MAX]])
+            if mapped_too and i < nr_ahead:
+                m.rmap.prefetch(m, ahead[i])
             keep = 0
             if page_mapped(m, pfn, f):
                 if not mapped_too:
@@ -298,23 +299,36 @@ cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogi
     return FREED
 
 
+cdef inline void prefetch_page(machine_t *m, uint32_t pfn) noexcept nogil:
+    """The frame record has arrived: what shrink_page will want besides."""
+    cdef frame_t *f = &m.frames[pfn]
+    cdef uint64_t slot
+    if f.flags & PG_SWAPCACHE:
+        slot = swp_slot(m, f.priv)
+        prefetch_write(&m.swap_slots[slot])
+        prefetch_write(&m.swap_words[slot >> 6])
+    else:
+        prefetch_write(&m.mapcount[pfn])
+        m.rmap.prefetch(m, pfn)
+
+
 cdef uint64_t shrink_list(machine_t *m, int z, uint32_t *page, uint32_t n, scan_control *sc) noexcept nogil:
     cdef uint64_t freed = 0
     cdef uint32_t up[32]
+    cdef uint32_t ahead[AHEAD]
     cdef uint32_t activated = 0
-    cdef uint32_t i, pfn, back
+    cdef uint32_t i, pfn, back, nr_ahead
     cdef int r
     cdef frame_t *f
     back = 0
-    for i in range(n):
-        prefetch_write(&m.mapcount[page[i]])
-    for i in range(n if n < PREFETCH_AHEAD else PREFETCH_AHEAD):
-        m.rmap.prefetch(m, page[i])
+    nr_ahead = lru_peek(m, z, LRU_INACTIVE, AHEAD, ahead)
     for i in range(n):
         pfn = page[i]
         f = &m.frames[pfn]
-        if i + PREFETCH_AHEAD < n:
-            m.rmap.prefetch(m, page[i + PREFETCH_AHEAD])
+        if i + SWAP_CLUSTER_MAX < nr_ahead:
+            prefetch_write(&m.frames[ahead[i + SWAP_CLUSTER_MAX]])
+        if i < nr_ahead:
+            prefetch_page(m, ahead[i])
         r = shrink_page(m, pfn, sc) if m.host_error == 0 else KEEP
         if r == FREED:
             freed += 1

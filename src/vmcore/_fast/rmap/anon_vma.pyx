@@ -7,6 +7,10 @@ nothing per page; a walk visits every vma of the list, mapped there or not.
 
     page --mapping--> anon_vma --head--> child2 <-> child1 <-> parent    address = vma.start + (index - vma.pgoff) pages
 
+frame.rmap of an anonymous page is a hint for the host, not part of the design: the pte index where the page was mapped
+first. If that pte maps the page still, and the anon_vma has one vma, it is the only one (a vma can map a page at one
+address), and the walk need not be walked to be counted: most pages of most loads.
+
 -aa1: anon_prepare always makes a new anon_vma (no adoption from a neighbour), page_referenced walks the whole list,
 try_to_unmap stops at the first FAIL or when nothing maps the page any more.
 """
@@ -29,11 +33,18 @@ from vmcore._fast.check_base cimport CHECK_ANON_VMA, CHECK_ANON_VMA_COUNT, check
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.pagetable cimport pte_lookup
-from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
+from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, rmap_defaults
 from vmcore._fast.rmap.objrmap cimport (
     find_file, find_in_vma, page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one,
     WALK_AHEAD, WALK_OUTSIDE, WALK_SAFE)
+
+cdef struct long_way_t:     # called through a table: kept out of the frames of the short ways, which most pages take
+    int (*referenced)(machine_t *m, uint32_t pfn) noexcept nogil
+    int (*unmap)(machine_t *m, uint32_t pfn) noexcept nogil
+    int (*referenced_file)(machine_t *m, uint32_t pfn) noexcept nogil
+
+cdef long_way_t long_way
 
 cdef struct walk_t:
     uint32_t cur            # next vma to look ahead at
@@ -183,6 +194,7 @@ cdef void page_add(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint
             f.flags |= <uint32_t>PG_ANON
             f.mapping = v.anon_vma
             f.index = index
+            f.rmap = pte
         elif not f.flags & <uint32_t>PG_ANON or f.mapping != v.anon_vma or f.index != index:
             bug(m, BUG_RMAP_ADD_ANON_MAPPING, pfn, vma, f.mapping)
     elif f.flags & <uint32_t>(PG_ANON | PG_SWAPCACHE) or f.mapping == 0:
@@ -247,9 +259,8 @@ cdef int walk_start(machine_t *m, uint32_t pfn, walk_t *w) noexcept nogil:
 
 
 cdef inline uint32_t only_pte(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t index) noexcept nogil:
-    """The pte of a page whose anon_vma has this vma alone. prefetch() noted where it is; a note that maps the page is
-    right, because no other pte can."""
-    cdef uint32_t pte = m.pte_note[pfn & 63]
+    """The pte of a page whose anon_vma has this vma alone."""
+    cdef uint32_t pte = m.frames[pfn].rmap
     cdef uint64_t e = m.ptes[pte]
     cdef vma_t *v
     cdef uint64_t page
@@ -357,11 +368,11 @@ cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
         referenced = 1
     if f.flags & <uint32_t>PG_ANON:
         count(m, RMAP_PAGES_WALKED)
-        pte = m.pte_note[pfn & 63]
+        pte = f.rmap
         e = m.ptes[pte]
         if ((e & (PTE_P | PTE_SPECIAL)) == PTE_P and <uint32_t>(e >> PTE_SHIFT) == pfn
                 and m.anon_vmas[f.mapping].nr == 1 and m.trylock_rate == 0):
-            # the walk below for a list of one, in short; prefetch() has found the pte
+            # the walk below for a list of one, in short
             count(m, RMAP_VMAS_VISITED)
             count(m, RMAP_MMS_VISITED)
             count(m, RMAP_PTES_EXAMINED)
@@ -369,11 +380,11 @@ cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
                 m.ptes[pte] = e & ~<uint64_t>PTE_A
                 referenced += 1
             return referenced
-        return referenced + page_referenced_anon(m, pfn)
+        return referenced + long_way.referenced(m, pfn)
     if m.mapcount[pfn] == 0:
         return referenced
     count(m, RMAP_PAGES_WALKED)
-    return referenced + page_referenced_file(m, pfn)
+    return referenced + long_way.referenced_file(m, pfn)
 
 
 cdef int try_to_unmap(machine_t *m, uint32_t pfn) noexcept nogil:
@@ -389,7 +400,7 @@ cdef int try_to_unmap(machine_t *m, uint32_t pfn) noexcept nogil:
         return SWAP_SUCCESS
     count(m, RMAP_PAGES_WALKED)
     if f.flags & <uint32_t>PG_ANON:
-        r = try_to_unmap_anon(m, pfn)
+        r = long_way.unmap(m, pfn)
     else:
         r = try_to_unmap_file(m, pfn)
     count(m, RMAP_UNMAP_SUCCESS if r == SWAP_SUCCESS else RMAP_UNMAP_AGAIN if r == SWAP_AGAIN else RMAP_UNMAP_FAIL)
@@ -398,19 +409,8 @@ cdef int try_to_unmap(machine_t *m, uint32_t pfn) noexcept nogil:
 
 cdef void prefetch(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
-    cdef uint64_t page
-    cdef uint32_t pte
-    cdef vma_t *v
-    if not f.flags & <uint32_t>PG_ANON:
-        return
-    v = &m.vmas[m.anon_vmas[f.mapping].head]
-    page = page_in_vma(v, f.index)
-    if page < (v.end - v.start) >> PAGE_SHIFT:
-        pte = pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT))
-        prefetch_write(&m.ptes[pte])
-        m.pte_note[pfn & 63] = pte
-    else:
-        prefetch_read(&m.vmas[v.anon_next])
+    if f.flags & <uint32_t>PG_ANON:
+        prefetch_write(&m.ptes[f.rmap])
 
 
 # ---------------------------------------------------------------- verification
@@ -478,6 +478,10 @@ cdef int verify(void *check) noexcept nogil:
         return fail(c, CHECK_ANON_VMA_COUNT, 0, vmas, c.anon_vmas)
     return 0
 
+
+long_way.referenced = page_referenced_anon
+long_way.unmap = try_to_unmap_anon
+long_way.referenced_file = page_referenced_file
 
 cdef rmap_ops ops
 rmap_defaults(&ops)
