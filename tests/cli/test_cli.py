@@ -34,7 +34,7 @@ def test_version():
 
 
 @pytest.mark.parametrize("command", [
-    [], ["compare"], ["run"], ["calibrate"], ["fits"], ["kernels"], ["scenarios"], ["scenarios", "copy"]])
+    [], ["compare"], ["run"], ["calibrate"], ["fits"], ["argument"], ["kernels"], ["scenarios"], ["scenarios", "copy"]])
 def test_help(command):
     done = vm(*command, "--help")
     assert done.returncode == 0

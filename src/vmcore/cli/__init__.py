@@ -13,6 +13,7 @@ from vmcore import __version__
 COMMANDS = {
     "compare": "run a scenario on several kernels and print what each of them cost",
     "run": "run a scenario on one kernel, in this process",
+    "argument": "the argument of March 2004 in one table: every kernel on the scenarios of the thread",
     "fits": "say from sizes alone which kernels' own memory fits low memory",
     "calibrate": "fit the two scalars of the cost model, and print what it cannot explain",
     "kernels": "list the kernels: what each of them is made of",

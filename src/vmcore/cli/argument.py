@@ -1,0 +1,151 @@
+"""The argument of March 2004 in one table: every kernel on the scenarios of the thread, a column for each thing that was
+said.
+
+Each column is one figure of one scenario, at the scenario's default size, and names who said it; `vmcore compare
+SCENARIO --kernels all` shows everything else that was counted there. A kernel that cannot run a scenario has a "-".
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import vmcore
+from vmcore import scenario
+from vmcore.report.figures import FIGURES, Result, write
+from vmcore.report.progress import ProgressBar
+from vmcore.report.text import align
+from vmcore.scenario import fits
+
+from . import complain, options, workers
+
+
+class Question(NamedTuple):
+    """A column: a figure of a scenario."""
+
+    heading: str
+    scenario: str
+    kind: str                                   # as figures.write() takes it
+    value: Callable[[Result], float | None]
+    about: str
+    settings: tuple[str, ...] = ()
+
+
+def figure(group: str, heading: str) -> Callable[[Result], float | None]:
+    """A figure of `vmcore compare`."""
+    return next(f.value for f in FIGURES if (f.group, f.heading) == (group, heading))
+
+
+def objects(result: Result) -> float:
+    """Bytes of VMAs and of the reverse map's own objects."""
+    names = ("vma", "pte_chain", "anon_vma", "anon_vma_chain", "anonmm")
+    return sum(result["ledger"][name]["bytes"] for name in names)
+
+
+def system(result: Result) -> float:
+    return result["simulated_seconds"]["system"]
+
+
+def unswapped(result: Result) -> float:
+    """Tasks that the OOM killer took."""
+    return result["tasks"]["killed"]
+
+
+QUESTIONS = (
+    Question("desktop bytes", "desktop", "bytes", objects,
+             "VMAs and the reverse map's objects of a desktop session (Arcangeli: 104k more than anonmm)"),
+    Question("fork s", "forktree", "seconds", system,
+             "simulated system seconds of the seed's bench, 128 processes (measured there: 38 and 22)", ("levels=7",)),
+    Question("windows VMAs", "windows", "ratio", figure("per page looked up", "VMAs"),
+             "VMAs visited per page looked up, 50 processes with 50 windows each (Morton, van Riel: a tree is needed)"),
+    Question("windows s", "windows", "seconds", system, "simulated system seconds of the same"),
+    Question("revmap VMAs", "revmap", "ratio", figure("per page looked up", "VMAs"),
+             "VMAs visited per page looked up, 14,400 on one file, 32 mappers (Molnar)"),
+    Question("privfork mms", "privfork", "ratio", figure("per page looked up", "mms"),
+             "mms visited per page looked up, inherited memory that 100 children rewrote (Arcangeli, van Riel)"),
+    Question("own chunks mms", "privfork", "ratio", figure("per page looked up", "mms"),
+             "the same, memory that each child mapped after the fork", ("variant=own",)),
+    Question("cowkeep mms", "cowkeep", "ratio", figure("per page looked up", "mms"),
+             "mms visited per page looked up, pages that half of a fork group shares"),
+    Question("mremap copies", "mremapcow", "count", figure("pages", "copied"),
+             "pages copied because children moved what they share (Arcangeli: nothing to do in mremap)"),
+    Question("mprot VMAs", "mprot", "count", lambda result: result["vmstat"]["nr_vmas"],
+             "VMAs of eight arenas that grew by mprotect (Dickins: merging unresolved)"),
+    Question("nonlin kills", "nonlin", "count", unswapped,
+             "tasks killed because nonlinear mappings could not be swapped (Arcangeli, van Riel)"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kernels", default="all", metavar="A,B", help="names, or all (the default)")
+    parser.add_argument("--jobs", type=options.positive, metavar="N",
+                        help="runs at the same time (default: as many as there are processors)")
+    parser.add_argument("--json", metavar="FILE", help="write the table's values as one JSON object; - is stdout")
+    options.add_costs(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    import os
+
+    names = options.kernels(args.kernels, None)
+    costs = options.load_costs(args.costs)
+    options.check_writable(args.json)
+    asked = [question for question in QUESTIONS if question.scenario in scenario.builtin_names()]
+    results: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+    problems = []
+    for question in asked:
+        key = question.scenario, question.settings
+        if key in results:
+            continue
+        chosen = scenario.load(question.scenario, settings=question.settings)
+        allowed = [name for name in names if chosen.arch in vmcore.KERNELS[name].archs]
+        bar = ProgressBar([f"{question.scenario} {name}" for name in allowed])
+        pool = workers.Pool(chosen, 0, Named(bar, question.scenario), costs)
+        try:
+            results[key] = pool.run(allowed, args.jobs or os.cpu_count() or 1)
+        finally:
+            bar.clear()
+        if pool.interrupted:
+            return complain("interrupted", 130)
+        problems += [f"{name}: {question.scenario}: {message}" for name, (message, _) in pool.errors.items()]
+        problems += [f"{name}: {question.scenario}: {problem}" for name, result in results[key].items()
+                     for problem in result["problems"]]
+    values = {name: {q.heading: q.value(found[name]) if name in (found := results[q.scenario, q.settings]) else None
+                     for q in asked} for name in names}
+    low = low_memory(names)
+    if args.json:
+        options.write_json(args.json, {"vmcore": vmcore.__version__, "kernels": {
+            name: {"16G low bytes": low.get(name), **values[name]} for name in names}})
+    if args.json != "-":
+        print(table(names, asked, values, low))
+    for problem in problems:
+        complain(problem, 1)
+    return 1 if problems else 0
+
+
+class Named:
+    """A progress bar whose kernels stand beside a scenario."""
+
+    def __init__(self, bar: ProgressBar, prefix: str) -> None:
+        self.bar, self.prefix = bar, prefix
+
+    def update(self, name: str, label: str, share: float) -> None:
+        self.bar.update(f"{self.prefix} {name}", label, share)
+
+    def finish(self, name: str) -> None:
+        self.bar.finish(f"{self.prefix} {name}")
+
+
+def low_memory(names: list[str]) -> dict[str, int]:
+    """Low memory that the main job takes on 16 GiB, from sizes alone; kernels without the arch are left out."""
+    chosen = scenario.load(scenario.DEFAULT)
+    return {name: fits.predict(chosen, name).total for name in names if chosen.arch in vmcore.KERNELS[name].archs}
+
+
+def table(names: list[str], asked: list[Question], values: dict[str, dict[str, Any]], low: dict[str, int]) -> str:
+    """A row for each kernel, and what the columns are."""
+    rows = [["kernel", "16G low", *(q.heading for q in asked)]]
+    for name in names:
+        rows.append([name, write("bytes", low.get(name)), *(write(q.kind, values[name][q.heading]) for q in asked)])
+    legend = [["16G low", "low memory of 893 MiB that 100 tasks with 24 GiB take on 16 GiB, from sizes (Arcangeli)"],
+              *([q.heading, q.about] for q in asked)]
+    return "\n".join([*align(rows), "", *align(legend, left=2)])
