@@ -313,3 +313,21 @@ def test_all_kernels_side_by_side(tmp_path):
 def test_scenarios_say_who_raised_them():
     done = vm("scenarios")
     assert "Ingo Molnar" in done.stdout
+
+
+def test_argument(monkeypatch, capsys, tmp_path):
+    """The table of the README, from scenarios at a size for tests."""
+    from vmcore.cli import argument, main
+
+    small = {"mprot": ("tasks=1", "arena=1"), "cowkeep": ("keepers=3", "writers=3", "chunk=2", "ram=6M")}
+    questions = [q._replace(settings=small[q.scenario]) for q in argument.QUESTIONS if q.scenario in small]
+    monkeypatch.setattr(argument, "QUESTIONS", tuple(questions))
+    out = tmp_path / "out.json"
+    assert main(["argument", "--kernels", "2.6.5,2.6.5-aa1", "--json", str(out)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].split() == ["kernel", "16G", "low", "cowkeep", "mms", "mprot", "VMAs"]
+    assert [line.split()[0] for line in printed[1:3]] == ["2.6.5", "2.6.5-aa1"]
+    values = json.loads(out.read_text())["kernels"]
+    assert values["2.6.5"]["mprot VMAs"] == 1 and values["2.6.5-aa1"]["mprot VMAs"] == 64
+    assert values["2.6.5"]["16G low bytes"] > values["2.6.5-aa1"]["16G low bytes"] + (100 << 20)
+    assert values["2.6.5-aa1"]["cowkeep mms"] > 3

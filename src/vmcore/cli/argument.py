@@ -1,5 +1,4 @@
-"""The argument of March 2004 in one table: every kernel on the scenarios of the thread, a column for each thing that was
-said.
+"""The argument of March 2004 in one table: every kernel on the scenarios of the thread, a column for each thing said.
 
 Each column is one figure of one scenario, at the scenario's default size, and names who said it; `vmcore compare
 SCENARIO --kernels all` shows everything else that was counted there. A kernel that cannot run a scenario has a "-".

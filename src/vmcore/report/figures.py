@@ -62,9 +62,9 @@ def stat(counter: str) -> Callable[[Result], float]:
 
 
 def phase_seconds(name: str) -> Callable[[Result], float | None]:
-    """Host seconds of the phases whose name ends so; None if there are none."""
+    """Host seconds of the phases whose name has this word; None if there are none."""
     def value(result: Result) -> float | None:
-        found = [phase["seconds"] for phase in result["phases"] if phase["name"].endswith(name)]
+        found = [phase["seconds"] for phase in result["phases"] if name in phase["name"].split()]
         return sum(found) if found else None
 
     return value

@@ -6,7 +6,9 @@ from typing import Any
 from .figures import FIGURES, Result, cell, write
 from .text import SUMS
 
-COLOURS = ("#3b6ea5", "#c26a3d", "#5b9a57", "#8a5ea8", "#b5a13a", "#4aa3a8", "#a84a6a", "#777777", "#c9879b")
+COLOURS = ("#3b6ea5", "#c26a3d", "#5b9a57", "#8a5ea8", "#b5a13a", "#4aa3a8", "#a84a6a", "#777777", "#c9879b",
+           "#2f4858", "#d8a48f", "#7a8b3c", "#5b5ea6")
+WORDS = ("name", "summary", "raised", "shows", "steps", "files", "variants")    # said elsewhere, or too long
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
@@ -95,11 +97,16 @@ def page(document: dict[str, Any]) -> str:
                 for name, result in kernels.items() for problem in result["problems"]]
     has_levels = all("levels" in result for result in kernels.values())
     title = f"vmcore: {scenario['name']}"
-    settings = ", ".join(f"{key} = {value}" for key, value in scenario.items() if key not in ("name", "summary"))
+    told = [f"<p><b>{word}</b> {escape(scenario[key])}</p>"
+            for key, word in (("raised", "Raised by"), ("shows", "Look at")) if scenario.get(key)]
+    missing = [f"<p>{escape(name)}: not run: {escape(reason)}</p>"
+               for name, reason in document.get("not_run", {}).items()]
+    settings = ", ".join(f"{key} = {value}" for key, value in scenario.items() if key not in WORDS and value)
     return "\n".join([
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
-        f"<p>{escape(scenario['summary'])}</p>", *problems, table(rows), *pictures(kernels),
-        *(levels(kernels) if has_levels else []),
+        f"<p>{escape(scenario['summary'])}</p>", *told, *problems, table(rows), *missing,
+        *(pictures(kernels) if kernels else []),
+        *(levels(kernels) if has_levels and kernels else []),
         f"<p><small>vmcore {escape(document['vmcore'])}, seed {document['seed']}; {escape(settings)}</small></p>",
         "</body></html>", ""])
