@@ -29,9 +29,11 @@ class Rmap:
 
     page_bytes: int | None  # in struct page, beside the common fields; None: one pte_addr_t (1.1)
     vma_words: int  # words in vm_area_struct (1.6)
-    object_words: int  # words of its object, 0 if it has none (1.6)
+    object_words: int  # words of its anon_vma, 0 if it has none (1.6)
     rules: Mapping[str, int]
     finds_pages: bool = True  # reclaim can ask it for the ptes of a page
+    mm_words: int = 0  # words in mm_struct (1.6)
+    sizes: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # its other objects, by word size
 
 
 _ANON_VMA = {
@@ -49,6 +51,21 @@ RMAP: Mapping[str, Rmap] = {
     # mapping and linear index of anonymous pages; a merge must keep both findable (2.5, 6.2), and a walk must find the
     # VMA before pages come to it (5.4, 6.7)
     "anon_vma": Rmap(4, 3, 3, _ANON_VMA),
+    # one object per mm and a pointer to it, 28 bytes together on i386: count, lock, mm, head, list (1.6, 2.4). mapping
+    # and virtual address of anonymous pages, which mremap has to mind; VMAs as they like
+    "anonmm": Rmap(
+        4, 0, 0, {"page_anon": 1, "mremap_link_first": 1}, mm_words=1, sizes={"anonmm_size": {4: 24, 8: 40}}
+    ),
+    # one object per fork group: count, lock, root and index_bits; in a VMA the node of a prio_tree, as for files (1.6,
+    # 2.6, 3.3). mapping and linear index; an offset must run on, whatever the object
+    "fork_tree": Rmap(
+        4,
+        4,
+        0,
+        {"page_anon": 1, "vma_anon_vma": 2, "anon_pgoff": 1, "merge_anon_pgoff": 1, "mremap_link_first": 1},
+        mm_words=1,
+        sizes={"anonmm_size": {4: 16, 8: 24}},
+    ),
 }
 
 
@@ -71,6 +88,8 @@ MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
     "flags": {"merge_mprotect": 1, "merge_mremap": 1},
     # -aa1: contiguous pgoff, same anon_vma; not in mprotect and mremap
     "pgoff": {"merge_anon_pgoff": 1, "merge_anon_vma": 1},
+    # offsets must run on and nothing else is asked, so 2.6.5's merging can stay where it was (2.6)
+    "linear": {"merge_anon_pgoff": 1, "merge_mprotect": 1, "merge_mremap": 1},
 }
 
 
@@ -224,6 +243,8 @@ class Kernel:
             struct_page_size=-(-page // machine.word) * machine.word,
             vma_size=self.vma_bytes[machine.word] + (design.vma_words + index.vma_words) * machine.word,
             anon_vma_size=design.object_words * machine.word,
+            mm_size=out["mm_size"] + design.mm_words * machine.word,
+            **{name: size[machine.word] for name, size in design.sizes.items()},
             pte_addr_size=pte_addr,
             highpte=int(highpte),
             l1_line=line,
@@ -290,6 +311,12 @@ _ALL = (
     _of_2_6_5("2.6.5-aa1", "AAS, SEED", "anon_vma", "pgoff", reserved_unmap_bug=1),  # 12.1
     # what the thread announces as next (3.2)
     _of_2_6_5("2.6.5-aa-rbtree", "SEED", "anon_vma", "pgoff", "rbtree", reserved_unmap_bug=1),
+    # Hugh Dickins's patches; a young pte fails the unmap, as in all of May 2004 (2.4)
+    _of_2_6_5("2.6.5-anonmm", "AMM, L:Hugh 2004-03-18", "anonmm", "flags", unmap_young_fails=1),
+    _of_2_6_5("2.6.5-anonmm-prio", "AMM", "anonmm", "flags", "prio_tree", unmap_young_fails=1),  # 0.3
+    _of_2_6_5("2.6.5-anonmm-noshortcut", "AMM", "anonmm", "flags", unmap_young_fails=1, anonmm_full_walk=1),
+    # "the winning answer lies between yours and mine": never built; what it takes from anonmm and 2.6.7 (2.6)
+    _of_2_6_5("2.6.5-forktree", "SEED", "fork_tree", "linear", "prio_tree", unmap_young_fails=1),
 )
 KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _ALL})
 

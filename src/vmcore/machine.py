@@ -398,6 +398,10 @@ class Machine:
         return self._engine.view("anon_vma")
 
     @property
+    def anonmms(self) -> np.ndarray:
+        return self._engine.view("anonmm")
+
+    @property
     def pte_chains(self) -> np.ndarray:
         return self._engine.view("pte_chain")
 

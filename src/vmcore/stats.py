@@ -69,6 +69,8 @@ def vmstat(engine: Engine) -> dict[str, int]:
     out["nr_mms"] = n["nr_mms"]
     out["nr_vmas"] = n["nr_vmas"]
     out["nr_anon_vmas"] = n["nr_anon_vmas"]
+    out["nr_anonmms"] = n["nr_anonmms"]
+    out["nr_orphan_anonmms"] = n["nr_orphan_anonmms"]
     out["nr_pte_chain_nodes"] = n["chain_nodes"]
     out["nr_upper_table_pages"] = _frames(engine, "upper_tables")
     return out

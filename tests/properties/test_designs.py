@@ -11,7 +11,9 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from tests.properties.box import Box
 
-DESIGNS = ("2.6.5-objrmap",)
+DESIGNS = (
+    "2.6.5-objrmap", "2.6.5-anonmm", "2.6.5-anonmm-prio", "2.6.5-anonmm-noshortcut", "2.6.5-forktree",
+)
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "no-readahead": {"page_cluster": 0, "arch": "i386"},

@@ -184,7 +184,7 @@ def test_numbers_of_parts(busy: Busy, what: str, index: int, which: int, delta: 
     ("flags", lambda v: v | 1 << 21, {"pte-frame"}),            # PG_BUDDY
     ("flags", lambda v: v | 1 << 7, {"pte-frame"}),             # PG_SLAB
     ("lru", lambda v: v ^ 1, {"lru-entry"}),
-    ("mapping", lambda v: v + 1000, {"pte-anon", "pte-rmap-anon"}),
+    ("mapping", lambda v: v + 1000, {"pte-anon", "pte-rmap-anon", "anonmm"}),
 ])
 def test_fields_of_an_anonymous_frame(busy: Busy, field: str, value: Any, names: set[str]) -> None:
     _, record = busy.page(busy.parent, busy.anon + 550 * PAGE, 50, present=1, anon=1)

@@ -12,7 +12,7 @@ cdef enum:
     BUG_UNMAP_VM_RESERVED       # -aa1: vma is VM_RESERVED
     BUG_UNMAP_ANON_NOT_SWAPCACHE
     BUG_ANON_VMA_EMPTY          # anon walk: list empty
-    BUG_ANON_VMA_MISSING        # anonymous page added to a vma without anon_vma
+    BUG_ANON_VMA_MISSING        # anonymous page added to a vma without anon_vma, or that is not in its group's tree
     # first anonymous mapping, mapping already set; or later mapping with another object or index
     BUG_RMAP_ADD_ANON_MAPPING
     BUG_RMAP_ADD_FILE_ANON      # file page with PG_anon, in swap cache or without mapping (-aa)
@@ -32,6 +32,11 @@ cdef enum:
     BUG_PAGE_CACHE_MAPPED       # page cache page removed while mapped
     BUG_FAULT_LOOP              # an access faulted again and again without getting its pte
     BUG_I_MMAP_TREE             # prio_tree: two different ranges at one place, or a set of unequal ones
+    BUG_UNMAP_UNMAPPED          # anonmm: try_to_unmap of a page that nothing maps
+    BUG_ANONMM_HEAD_COUNT       # the count of a head reached 0: it lost the reference of being head
+    BUG_ANONMM_HEAD_MEMBERS     # a head goes while its group has members, or a group while vmas are in its tree
+    BUG_ANONMM_LOST             # page_referenced: a group does not have as many ptes as the page, and no lock was busy
+    BUG_ANON_TREE               # fork_tree: two different ranges at one place
     NR_BUGS
 
 cdef void bug(machine_t *m, int id, uint64_t a, uint64_t b, uint64_t c) noexcept nogil

@@ -12,7 +12,8 @@ BUG_NAMES = (
     "unmap_anon_not_swapcache", "anon_vma_empty", "anon_vma_missing", "rmap_add_anon_mapping", "rmap_add_file_anon",
     "rmap_remove_unmapped", "nopage_result", "free_mapped", "free_anon", "double_free", "merge_anon_vma",
     "vma_overlap", "exit_mmap_count", "lru_flag", "swap_cache_delete", "swap_free", "shmem_writepage", "pte_not_none",
-    "page_cache_mapped", "fault_loop", "i_mmap_tree",
+    "page_cache_mapped", "fault_loop", "i_mmap_tree", "unmap_unmapped", "anonmm_head_count", "anonmm_head_members",
+    "anonmm_lost", "anon_tree",
 )
 
 if len(BUG_NAMES) != NR_BUGS:

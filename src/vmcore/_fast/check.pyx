@@ -83,6 +83,11 @@ CHECK_NAMES = {
     CHECK_FILE_REFS: ("file-refs", "a file's references are its vmas and at most one handle: file, refs, vmas"),
     CHECK_ANON_VMA: ("anon-vma", "an anon_vma's list is a ring of vmas that name it: anon_vma, vma, place"),
     CHECK_ANON_VMA_COUNT: ("anon-vma-count", "every vma that names an anon_vma is on its list: anon_vma, found, nr"),
+    CHECK_ANONMM: ("anonmm", "an anonmm is on the ring of its group, and its mm names it: anonmm, next or head, mm or "
+        "page"),
+    CHECK_ANONMM_COUNT: ("anonmm-count", "a group counts its members, an anonmm its mm, members and pages: anonmm, "
+        "found, counted"),
+    CHECK_ANON_TREE: ("anon-tree", "a group's tree holds the vmas that name the group: group, vma, height or rest"),
     CHECK_RADIX_NODE: ("radix-node", "a tree's node is in use and counts its slots: file, node, height or count"),
     CHECK_RADIX_COUNT: ("radix-count", "every radix node belongs to a tree: of files, of swap, in use"),
     CHECK_CACHED_PAGE: ("cached-page", "a file's tree holds its pages under their index, below its end: file, "

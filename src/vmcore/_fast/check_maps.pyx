@@ -124,6 +124,13 @@ cdef int check_mmlist(check_t *c) noexcept nogil:
     return 0
 
 
+cdef inline int anon_object(machine_t *m, uint32_t i) noexcept nogil:
+    """What a vma may name as its anon_vma."""
+    if m.rules.vma_anon_vma == 2:
+        return in_pool(m, POOL_ANONMM, i) and m.anonmms[i].head == i
+    return in_pool(m, POOL_ANON_VMA, i) and m.anon_vmas[i].nr != 0
+
+
 cdef int check_vma_list(check_t *c, uint32_t mm) noexcept nogil:
     cdef machine_t *m = c.m
     cdef mm_t *mp = &m.mms[mm]
@@ -153,7 +160,7 @@ cdef int check_vma_list(check_t *c, uint32_t mm) noexcept nogil:
             return fail(c, CHECK_VMA_FLAGS, mm, i, v.flags)
         if v.file != 0 and not in_pool(m, POOL_FILE, v.file):
             return fail(c, CHECK_VMA_OBJECT, mm, i, v.file)
-        if v.anon_vma != 0 and (not in_pool(m, POOL_ANON_VMA, v.anon_vma) or m.anon_vmas[v.anon_vma].nr == 0):
+        if v.anon_vma != 0 and not anon_object(m, v.anon_vma):
             return fail(c, CHECK_VMA_OBJECT, mm, i, v.anon_vma)
         c.file_vmas += v.file != 0
         c.anon_vmas += v.anon_vma != 0

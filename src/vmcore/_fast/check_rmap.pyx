@@ -1,8 +1,9 @@
 """Verification of the reverse map. Fact sheet linux-2004, sections 2.2, 2.3, 2.5 and 12.
 
 check_tables proved the address formula of every pte. Here the counts are compared, and for pte_chain that each chain
-holds exactly the ptes of its page (where only anonymous pages have chains, that no other has one): both sides are multisets of (pte, frame), and multisets with equal sums of a
-64-bit mix are equal; only if they differ are entries followed one by one, to say which.
+holds exactly the ptes of its page (where only anonymous pages have chains, that no other has one): both sides are
+multisets of (pte, frame), and multisets with equal sums of a 64-bit mix are equal; only if they differ are entries
+followed one by one, to say which.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 

@@ -15,7 +15,8 @@ from vmcore._fast.check_maps cimport mm_is_live
 from vmcore._fast.pagetable cimport pte_is_file, pte_is_swap, pte_pfn, pte_present
 from vmcore._fast.records cimport (
     MAX_SWAPFILES, PG_ANON, PG_BUDDY, PG_PCP, PG_RESERVED, PG_SLAB, PG_SWAPCACHE, PG_TABLE, POOL_MM, POOL_TABLE,
-    PTE_ANON, PTE_LOW, PTE_P, PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ANON, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED,
+    PTE_ANON, PTE_LOW, PTE_P, PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ANON, SWP_OFFSET_MASK,
+    SWP_TYPE_SHIFT, SWP_USED,
     VM_EXEC, VM_NONLINEAR, VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, swap_area_t, table_t,
     vma_t)
 

@@ -30,6 +30,7 @@ from vmcore._fast.pool cimport host_available, pool_init, pool_reserve, pool_res
 from vmcore._fast.query cimport pagemap_t
 from vmcore._fast.records cimport (
     HOST_INTR, KILLED_NOT, LRU_ACTIVE, LRU_INACTIVE, MAX_SWAPFILES, NR_CACHES, NR_POOLS, PAGE_SIZE, POOL_ANON_VMA,
+    POOL_ANONMM,
     POOL_FILE, POOL_FRAME, POOL_MAPCOUNT, POOL_MM, POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_SLOT_TOKEN,
     POOL_SWAP_SLOT, POOL_TASK, POOL_VMA, SWP_USED, TASK_ALIVE, TASK_DYING, anon_vma_t, anonmm_t,
     avc_t, cache_t,
@@ -169,6 +170,18 @@ cdef bint plausible(const machine_t *r) noexcept nogil:
         if r.caches[i].num == 0:
             return False
     return True
+
+
+cdef uint64_t orphans(const machine_t *m) noexcept nogil:
+    """anonmms that wait for pages of their own, or members, after their mm. A fork group names no mm."""
+    cdef uint64_t i
+    cdef uint64_t n = 0
+    if m.rules.vma_anon_vma == 2:
+        return 0
+    for i in range(1, m.pools[<int>POOL_ANONMM].next):
+        if m.anonmms[i].head != 0 and m.anonmms[i].mm == 0:
+            n += 1
+    return n
 
 
 cdef class Core:
@@ -403,7 +416,8 @@ cdef class Core:
             "nr_dirty": m.nr_dirty, "nr_writeback": m.nr_writeback,
             "nr_swap_pages": m.nr_swap_pages, "total_swap_pages": m.total_swap_pages, "committed": m.committed,
             "nr_tasks": m.nr_tasks, "nr_vmas": m.pools[POOL_VMA].live, "nr_mms": m.pools[POOL_MM].live,
-            "nr_anon_vmas": m.pools[POOL_ANON_VMA].live, "nr_files": m.pools[POOL_FILE].live,
+            "nr_anon_vmas": m.pools[POOL_ANON_VMA].live, "nr_anonmms": m.pools[POOL_ANONMM].live,
+            "nr_orphan_anonmms": orphans(m), "nr_files": m.pools[POOL_FILE].live,
             "chain_nodes": m.pools[POOL_PTE_CHAIN].live - (m.chain_spare != 0), "min_free_kbytes": m.min_free_kbytes,
             "now": m.now, "arch": m.arch, "rules": m.rules,
         }

@@ -86,6 +86,24 @@ cdef enum:
     RMAP_UNMAP_FAIL
     ANON_VMAS_ALLOCATED
     ANON_VMAS_FREED
+    # reverse map by fork groups
+    RMAP_GROUP_MMS              # mms that the groups of walked anonymous pages have, summed over the walks
+    RMAP_MMS_SKIPPED            # anonmm: members passed over, because the mm is gone or maps nothing
+    RMAP_SHORTCUT_HITS          # anonmm: walks by page_referenced that ended at the page's own mm
+    RMAP_MIGRATIONS             # anonmm: pages whose mm is gone, handed on to a relative
+    RMAP_INDEX_UPDATES          # anonmm: pages that mremap moved alone
+    RMAP_MISPLACED_COPIES       # pages copied at swap-in or swapoff, because a relative has them at another address
+    RMAP_CANDIDATES_MISSED      # fork_tree: vmas that cover a page's offset and do not map it
+    ANONMMS_ALLOCATED           # anonmms, or fork groups
+    ANONMMS_FREED
+    ANONMM_GROUP_MAX            # mms of the largest group there was
+    ANON_TREE_LOOKUPS           # fork_tree: walks
+    ANON_TREE_NODES_VISITED
+    ANON_TREE_INSERTS
+    ANON_TREE_REMOVES
+    ANON_TREE_DUPLICATES        # vmas that went into a vm_set
+    ANON_TREE_EXPANSIONS        # index_bits grew for a vma
+    ANON_TREE_PROMOTIONS        # the head of a vm_set took the place of its tree node
     # indexes
     I_MMAP_LOOKUPS
     I_MMAP_NODES_VISITED

@@ -16,7 +16,8 @@ from vmcore._fast.bugs cimport BUG_NOPAGE_RESULT, bug
 from vmcore._fast.clock cimport switch_point
 from vmcore._fast.counters cimport (
     COW_COPIES, COW_REUSES, COW_ZERO, FAULT_ANON, FAULT_EARLY_COW, FAULT_FILE, FAULT_SEGV, FAULT_SPURIOUS_WRITE,
-    FAULT_SWAP, FAULT_SWAP_CACHE_HIT, FAULT_ZERO_PAGE, PGFAULT, PGMAJFAULT, STACK_GROWTHS, count,
+    FAULT_SWAP, FAULT_SWAP_CACHE_HIT, FAULT_ZERO_PAGE, PGFAULT, PGMAJFAULT, RMAP_MISPLACED_COPIES, STACK_GROWTHS,
+    count,
 )
 from vmcore._fast.counters cimport FAULT_SIGBUS as COUNT_SIGBUS
 from vmcore._fast.filemap cimport NOPAGE_OOM, NOPAGE_SIGBUS, wait_on_page
@@ -27,7 +28,8 @@ from vmcore._fast.pagetable cimport leaf_cached, pte_alloc, pte_is_swap, pte_pfn
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_RW, PTE_SHIFT,
-    PTE_SPECIAL, RLIM_AS, RLIM_STACK, RMAP_NODES_ALL, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_LOCKED,
+    PTE_SPECIAL, RLIM_AS, RLIM_STACK, RMAP_NODES_ALL, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC,
+    VM_GROWSDOWN, VM_LOCKED,
     VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, vma_t,
 )
 from vmcore._fast.shmem cimport vma_nopage
@@ -208,10 +210,26 @@ cdef int do_wp_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
 
 # ---------------------------------------------------------------- swap-in
 
+cdef void map_misplaced(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, uint32_t pfn,
+                        uint32_t copy) noexcept nogil:
+    """The page of a swap pte cannot be mapped at this address (page_misplaced), so its copy is, at once writable. The
+    kernel (AMM) maps the page all the same, calls do_wp_page in the same fault and lives with walks that miss it in
+    between; here the copy comes first. The references on page and copy are given up."""
+    if m.tokens_on:
+        m.page_token[copy] = m.page_token[pfn]
+    count(m, RMAP_MISPLACED_COPIES)
+    count(m, COW_COPIES)
+    m.mms[mm].swapents -= 1
+    lru_cache_add_active(m, copy)
+    map_anon(m, mm, vma, addr, pte, copy, vma_pte_prot(m.vmas[vma].flags) | maybe_mkwrite(m, vma) | PTE_D)
+    put_page(m, pfn)
+
+
 cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, int write) noexcept nogil:
     cdef uint64_t e = m.ptes[pte]
     cdef uint32_t entry = pte_swp(e)
     cdef uint32_t pfn = lookup_swap_cache(m, entry)
+    cdef uint32_t copy = 0
     cdef int result = FAULT_MINOR
     cdef uint64_t bits
     cdef frame_t *f
@@ -231,9 +249,17 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
     if m.rmap.anon_prepare(m, vma) != 0 or m.rmap.reserve(m) != 0:
         put_page(m, pfn)
         return FAULT_OOM
+    if m.rmap.page_misplaced(m, pfn, vma, addr):
+        copy = new_anon_page(m, vma, 0)
+        if copy == 0:
+            put_page(m, pfn)
+            return FAULT_OOM
     f = &m.frames[pfn]
     if f.flags & PG_LOCKED:
         wait_on_page(m, pfn, PG_LOCKED)
+    if copy != 0 and (m.ptes[pte] != e or not m.rmap.page_misplaced(m, pfn, vma, addr)):
+        put_page(m, copy)               # while we waited for it, the page left the place where it was in our way
+        copy = 0
     if m.ptes[pte] != e:
         put_page(m, pfn)
         return FAULT_MINOR
@@ -246,6 +272,9 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
         bits |= maybe_mkwrite(m, vma) | PTE_D
         write = 0
     f.flags &= ~<uint32_t>PG_LOCKED
+    if copy != 0:
+        map_misplaced(m, mm, vma, addr, pte, pfn, copy)
+        return result
     m.mms[mm].swapents -= 1
     map_anon(m, mm, vma, addr, pte, pfn, bits)
     if write:

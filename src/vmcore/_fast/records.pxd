@@ -157,7 +157,7 @@ cdef packed struct vma_t:       # 128 bytes; what find_vma and the walks of a pa
     uint32_t flags          # VM_*
     uint32_t mm             # owner; 0 = free record
     uint32_t file           # file or shmem object, 0 = anonymous
-    uint32_t anon_vma       # anon_vma design: its object, 0 before the first anonymous page
+    uint32_t anon_vma       # its anon_vma (or fork group, rules.vma_anon_vma), 0 before the first anonymous page
     uint32_t rb_parent      # parent << 1 | black
     uint32_t rb_left
     uint32_t rb_right
@@ -318,7 +318,7 @@ cdef packed struct anonmm_t:        # 32 bytes; also the fork group of the fork_
     uint32_t prev
     uint32_t root           # fork_tree: the group's tree of anonymous vmas
     uint32_t bits           # ... its index_bits
-    uint32_t nr             # ... its vmas
+    uint32_t nr             # ... its vmas; anonmm, in a head: members of the group, itself included
 
 # ---------------------------------------------------------------- LRU lists
 
@@ -521,6 +521,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t gup_test       # 1: do not unmap a swap-cache page with count != mapcount + 2 (2.6.7)
     uint32_t unmap_young_fails      # 1: try_to_unmap of a young pte is FAIL
     uint32_t reserved_unmap_bug     # 1: an unmap in a VM_RESERVED vma is a BUG (-aa1), else FAIL
+    uint32_t anonmm_full_walk       # 1: walks of a group begin at its head, not at the page's own mm (anonmm of 2003)
     uint32_t rmap_nodes     # RMAP_NODES_*: whose further mappings take pte_chain nodes
     uint32_t struct_page_size       # bytes of simulated mem_map per frame
     uint32_t vma_size       # raw sizeof of the simulated vm_area_struct
@@ -543,7 +544,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t word_size      # 4 or 8: word of the simulated machine
     uint32_t swapin_drain   # 1: a major swap fault leaves no page in the pagevecs (see swap.pyx)
     uint32_t nonlinear_list     # 1: nonlinear vmas leave the index for the file's i_mmap_nonlinear
-    uint32_t vma_anon_vma   # 1: a vma that holds anonymous pages, in memory or swap, names its anon_vma
+    uint32_t vma_anon_vma   # a vma that holds anonymous pages, in memory or swap, names 1 its anon_vma, 2 its group
     # v2_6 reclaim, and what belongs to it; 0 is 2.6.5, 1 is 2.6.7
     uint32_t scan_by_priority   # how much a call scans: the active list too goes by the priority
     uint32_t scanned_late       # pages drive the slab shrinkers only if they are neither locked nor being written

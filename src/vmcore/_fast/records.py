@@ -176,6 +176,7 @@ kernel_rules = _record(
             "gup_test",
             "unmap_young_fails",
             "reserved_unmap_bug",
+            "anonmm_full_walk",
             "rmap_nodes",
             "struct_page_size",
             "vma_size",

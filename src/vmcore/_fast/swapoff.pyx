@@ -24,10 +24,12 @@ from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from vmcore._fast.bugs cimport BUG_SWAP_FREE, bug
-from vmcore._fast.counters cimport SWAPOFF_MMS_SEARCHED, SWAPOFF_PTES_COMPARED, count, count_n
+from vmcore._fast.counters cimport (
+    COW_COPIES, RMAP_MISPLACED_COPIES, SWAPOFF_MMS_SEARCHED, SWAPOFF_PTES_COMPARED, count, count_n)
 from vmcore._fast.filemap cimport (
     RADIX_SWAP, RADIX_TAG, RADIX_VALUE_SHIFT, clear_page_dirty, radix_next, set_page_dirty, wait_on_page)
-from vmcore._fast.lru cimport put_page
+from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages
+from vmcore._fast.lru cimport lru_cache_add_active, put_page
 from vmcore._fast.mmap cimport vm_enough_memory, vm_unacct_memory
 from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_swp, swp_pte
 from vmcore._fast.pool cimport pool_reserve, safe_point
@@ -161,7 +163,7 @@ cdef int unuse_pte(machine_t *m, uint32_t entry, uint32_t pfn, uint32_t pte) noe
     """The swap pte becomes a pte of the page, read-only and old, if it still is that swap pte. 0 or -ENOMEM."""
     cdef uint64_t swapped = swp_pte(entry)
     cdef uint32_t table = pte >> m.pt_shift
-    cdef uint32_t mm, vma, prev = 0
+    cdef uint32_t mm, vma, copy = 0, prev = 0
     cdef uint64_t addr
     if m.rmap.reserve(m) != 0:
         return -ENOMEM
@@ -174,14 +176,29 @@ cdef int unuse_pte(machine_t *m, uint32_t entry, uint32_t pfn, uint32_t pte) noe
         return 0
     if m.rmap.anon_prepare(m, vma) != 0:
         return -ENOMEM
+    if m.rmap.page_misplaced(m, pfn, vma, addr):
+        copy = alloc_pages(m, GFP_HIGHUSER, 0)      # the page itself is locked, so a relative keeps it where it is
+        if copy == 0:
+            return -ENOMEM
     if m.tables[table].mm != mm or m.ptes[pte] != swapped:
+        if copy != 0:
+            put_page(m, copy)
         return 0
+    if copy != 0:
+        if m.tokens_on:
+            m.page_token[copy] = m.page_token[pfn]
+        count(m, RMAP_MISPLACED_COPIES)
+        count(m, COW_COPIES)
+        lru_cache_add_active(m, copy)
+        pfn = copy
     m.mms[mm].rss += 1
     m.mms[mm].anon_rss += 1
     m.mms[mm].swapents -= 1
     m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | PTE_ANON | (
         vma_pte_prot(m.vmas[vma].flags) & ~<uint64_t>(PTE_RW | PTE_A | PTE_D))
     m.rmap.page_add(m, pfn, vma, addr, pte, 1)      # our own reference stays: the pte's is the mapcount
+    if copy != 0:
+        m.frames[copy].refs -= 1
     swap_free(m, entry)
     return 0
 

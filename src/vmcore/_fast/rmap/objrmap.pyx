@@ -31,6 +31,23 @@ cdef struct batch_t:
 
 # ---------------------------------------------------------------- one vma
 
+cdef int referenced_in(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte, uint32_t *left,
+                       uint32_t *busy) noexcept nogil:
+    cdef int young = 0
+    if not spin_trylock_ptl(m, mm):
+        count(m, RMAP_TRYLOCK_FAILS)
+        busy[0] = 1
+        return 0
+    count(m, RMAP_MMS_VISITED)
+    if pte != 0:
+        count(m, RMAP_PTES_EXAMINED)
+        if maps_page(m, pfn, pte):
+            left[0] -= 1
+            young = referenced_pte(m, pte)
+    spin_unlock_ptl(m, mm)
+    return young
+
+
 cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil:
     cdef uint32_t mm = m.vmas[vma].mm
     cdef int young = 0
