@@ -46,7 +46,7 @@ lint: build $(VENV)/.with-lint  ## ruff, cython-lint
 
 stubtest: build $(VENV)/.with-lint  ## the .pyi stubs against the built modules
 	@$(BIN)/python -m mypy.stubtest --allowlist stubtest-allow.txt --ignore-unused-allowlist \
-	    $(addprefix vmcore._fast.,engine core host counters bugs)
+	    $(addprefix vmcore._fast.,engine core host counters bugs intervals.index)
 
 clean:  ## remove .venv and all that was built
 	@rm -rf $(VENV) build dist src/*.egg-info

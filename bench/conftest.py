@@ -12,7 +12,7 @@ from bench import SCALE
 from bench.race import Race
 from bench.table import line, rows_of
 
-GROUPS = ("startup", "limits", "touch", "fault", "storm", "memory", "scenarios")  # in this order
+GROUPS = ("startup", "limits", "touch", "fault", "storm", "intervals", "memory", "scenarios")  # in this order
 
 
 @pytest.fixture

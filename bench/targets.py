@@ -1,4 +1,4 @@
-"""The targets: ratios that the engine keeps, measured in one run at full size. P15 and P11 to P13 are not here yet."""
+"""The targets: ratios that the engine keeps, measured in one run at full size. P13 and P15 are not here yet."""
 
 from typing import NamedTuple
 
@@ -23,6 +23,9 @@ TARGETS = {
     "P9": Target(None, 1.3),
     "P10": Target(1, None),
     "P10 speed": Target(None, 1, label="P10"),
+    "P11": Target(1, 0.5),
+    "P11 trees": Target(2, None, label="P11"),
+    "P12": Target(5, None),
     "P14": Target(1.3, None),
     "outside": Target(0.05, None, label="CLI"),
 }

@@ -103,6 +103,25 @@ def test_expansion_leaves_the_rest_of_the_tree_below_the_spine() -> None:
     checked(tree, 5)
 
 
+def test_expansion_confuses_the_size_levels() -> None:
+    """As in the kernel: (0,4) stands right of (0,5) by bit 2 of its size; with a bit more that level looks at bit 3, so
+    an equal range goes left, and is a node of its own. Queries find both."""
+    tree = Tree(8)
+    for node, (first, last) in enumerate([(0, 7), (1, 7), (0, 6), (0, 5), (0, 4)], 1):
+        tree.insert(node, first, last)
+    assert tree.text() == "(0,7)[(1,7)[(0,6)[(0,5)[-,(0,4)],-],-],-]"
+    tree.insert(6, 8, 9)
+    assert tree.text() == "(8,9)[(0,7)[(1,7)[(0,6)[(0,5)[-,(0,4)],-],-],-],-]"
+    tree.insert(7, 0, 4)
+    assert tree.text() == "(8,9)[(0,7)[(1,7)[(0,6)[(0,5)[(0,4),(0,4)],-],-],-],-]"
+    assert tree.counts["duplicates"] == 0
+    assert sorted(tree.query(4, 4)[0]) == [1, 2, 3, 4, 5, 7]
+    checked(tree, 7)
+    for node in (1, 4, 7, 5):
+        tree.remove(node)
+        checked(tree, len(tree.query(0, 99)[0]))
+
+
 def test_size_bits_come_after_the_bits_of_the_start() -> None:
     tree = Tree(8)
     for node, last in enumerate((0, 1, 2, 3, 4, 5, 6, 7), 1):
@@ -248,7 +267,7 @@ def test_shape_does_not_depend_on_order_within_the_bits(intervals: list[tuple[in
     (4, "last", -5), (4, "last", 5), (4, "first", 4), (9, "first", 2), (6, "parent", 1), (5, "left", 99),
     (5, "left", 5),
     (3, "right", 3), (1, "head", 1), (7, "head", 1), (7, "parent", 1), (7, "left", 1), (7, "right", 2), (7, "last", -1),
-    (2, "last", 4), (10, "first", -1), (1, "bits", -1), (1, "bits", -3), (1, "bits", 62), (1, "parent", 1),
+    (2, "last", 5), (10, "first", -1), (1, "bits", -1), (1, "bits", -3), (1, "bits", 62), (1, "parent", 1),
 ])
 def test_check_sees_damage(node: int, what: str, delta: int) -> None:
     tree = golden()

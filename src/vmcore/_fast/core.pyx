@@ -20,6 +20,7 @@ from libc.stdlib cimport calloc, free
 from cpython.exc cimport PyErr_CheckSignals
 from libc.string cimport memcpy, memset
 
+from vmcore._fast.busy cimport vm_claim, vm_release
 from vmcore._fast.clock cimport clock_init
 from vmcore._fast.counters cimport NR_COUNTERS, OOM_KILLS
 from vmcore._fast.fork cimport do_exit
@@ -40,14 +41,6 @@ from vmcore._fast.records cimport (
 from vmcore._fast.slab cimport NR_LEDGER, slab_init
 from vmcore._fast.swap cimport swapon
 from vmcore._fast.touch cimport trace_t
-
-cdef extern from *:
-    """
-    static inline int vm_claim(int *busy) { return __atomic_exchange_n(busy, 1, __ATOMIC_ACQUIRE); }
-    static inline void vm_release(int *busy) { __atomic_store_n(busy, 0, __ATOMIC_RELEASE); }
-    """
-    int vm_claim(int *busy) noexcept nogil
-    void vm_release(int *busy) noexcept nogil
 
 ctypedef const void *(*ops_fn)() noexcept nogil
 
