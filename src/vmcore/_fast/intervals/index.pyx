@@ -73,7 +73,7 @@ def ranges(starts, lasts, copy=False):
     return a, b
 
 
-cdef class Pin:
+cdef class _Pin:
     """The memory of a u64 array, held while the GIL is not."""
     cdef Py_buffer buffer
     cdef uint64_t *data
@@ -89,11 +89,11 @@ cdef class Pin:
             PyBuffer_Release(&self.buffer)
 
 
-cdef class Order:
+cdef class _Order:
     """In which order the items of a batch are worked off."""
     cdef uint32_t *at       # NULL: as they come
 
-    def __cinit__(self, Pin keys, uint64_t size):
+    def __cinit__(self, _Pin keys not None, uint64_t size):
         cdef uint64_t n = keys.n
         cdef uint64_t i
         cdef uint64_t *scratch
@@ -119,7 +119,7 @@ cdef class Order:
         free(self.at)
 
 
-cdef class Hits:
+cdef class _Hits:
     """Values found, query after query in the order of work."""
     cdef uint64_t *values
     cdef uint64_t room
@@ -182,10 +182,10 @@ cdef class Index:
             v = points("values", [values] if is_one(values) else values)
             if v.size != a.size:
                 raise ValueError(f"there are {a.size} intervals and {v.size} values")
-        cdef Pin first = Pin(a)
-        cdef Pin last = Pin(b)
-        cdef Pin value = Pin(v) if v is not None else None
-        cdef Order order
+        cdef _Pin first = _Pin(a)
+        cdef _Pin last = _Pin(b)
+        cdef _Pin value = _Pin(v) if v is not None else None
+        cdef _Order order
         cdef uint64_t *own = value.data if v is not None else NULL
         cdef uint64_t n = first.n
         cdef uint64_t done = 0
@@ -197,7 +197,7 @@ cdef class Index:
             if r < 0:
                 raise MemoryError(f"no room for {n} more intervals beside {self.x.size}"
                                   + (": an index holds 2**31 - 2 at most" if r == -E2BIG else ""))
-            order = Order(first, self.x.size + n)
+            order = _Order(first, self.x.size + n)
             while done < n:
                 stop = min(n, done + STRETCH_CALLS)
                 with nogil:
@@ -223,9 +223,9 @@ cdef class Index:
         v = points("values", [values] if is_one(values) else values)
         if v.size != a.size:
             raise ValueError(f"there are {a.size} intervals and {v.size} values")
-        cdef Pin first = Pin(a)
-        cdef Pin last = Pin(b)
-        cdef Pin value = Pin(v)
+        cdef _Pin first = _Pin(a)
+        cdef _Pin last = _Pin(b)
+        cdef _Pin value = _Pin(v)
         cdef uint64_t n = first.n
         cdef uint64_t i = 0
         cdef uint64_t stop
@@ -263,16 +263,16 @@ cdef class Index:
 
     cdef object counted(self, a, b):
         out = np.zeros(a.size, np.int64)
-        cdef Pin first = Pin(a)
-        cdef Pin last = Pin(b)
-        cdef Pin counts = Pin(out, True)
-        cdef Order order
+        cdef _Pin first = _Pin(a)
+        cdef _Pin last = _Pin(b)
+        cdef _Pin counts = _Pin(out, True)
+        cdef _Order order
         cdef uint64_t n = first.n
         cdef uint64_t done = 0
         cdef uint64_t i, until, stop
         self.claim()
         try:
-            order = Order(first, self.x.size)
+            order = _Order(first, self.x.size)
             while done < n:
                 until = self.x.visited + STRETCH
                 stop = min(n, done + STRETCH_CALLS)
@@ -289,19 +289,19 @@ cdef class Index:
 
     cdef object found(self, a, b):
         offsets = np.zeros(a.size + 1, np.int64)
-        cdef Pin first = Pin(a)
-        cdef Pin last = Pin(b)
-        cdef Pin ends = Pin(offsets, True)
-        cdef Hits hits = Hits()
-        cdef Order order
-        cdef Pin out
+        cdef _Pin first = _Pin(a)
+        cdef _Pin last = _Pin(b)
+        cdef _Pin ends = _Pin(offsets, True)
+        cdef _Hits hits = _Hits()
+        cdef _Order order
+        cdef _Pin out
         cdef uint64_t n = first.n
         cdef uint64_t done = 0
         cdef uint64_t i, until, stop, got, at
         cdef int short_of = 0
         self.claim()
         try:
-            order = Order(first, self.x.size)
+            order = _Order(first, self.x.size)
             while done < n:
                 until = self.x.visited + STRETCH
                 stop = min(n, done + STRETCH_CALLS)
@@ -329,7 +329,7 @@ cdef class Index:
         np.cumsum(offsets, out=offsets)
         values = np.empty(hits.n, np.uint64)
         if hits.n:
-            out = Pin(values, True)
+            out = _Pin(values, True)
             with nogil:
                 at = 0
                 for done in range(n):
@@ -374,11 +374,11 @@ cdef class Index:
     def items(self):
         """(starts, lasts, values) of all intervals, in the structure's order."""
         self.claim()
-        cdef Pin a, b, v
+        cdef _Pin a, b, v
         try:
             n = self.x.size
             out = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n, np.uint64)
-            a, b, v = Pin(out[0], True), Pin(out[1], True), Pin(out[2], True)
+            a, b, v = _Pin(out[0], True), _Pin(out[1], True), _Pin(out[2], True)
             with nogil:
                 self.x.ops.dump(&self.x, a.data, b.data, v.data)
         finally:
