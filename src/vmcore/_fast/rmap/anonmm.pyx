@@ -213,8 +213,8 @@ cdef int page_misplaced(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr)
 # ---------------------------------------------------------------- the walk of a group
 
 cdef void look_ahead(machine_t *m, walk_t *w, uint64_t addr, uint32_t max) noexcept nogil:
-    """Find the ptes of the next mms of the group: independent misses, fetched together. Counts nothing. Members that are
-    gone or have no page at all are passed over."""
+    """Find the ptes of the next mms of the group: independent misses, fetched together. Counts nothing. Members that
+    are gone or have no page at all are passed over."""
     cdef uint64_t stop = w.passed + WALK_SAFE
     cdef uint32_t n = 0
     cdef uint32_t a, mm

@@ -1,15 +1,15 @@
 """fork_tree: the anonymous vmas of a fork group are in one tree, by the linear offsets that they cover.
 
-"I think the winning answer will actually lie between yours and mine: the anon vmas linked into one tree belonging to the
-whole fork group" (Hugh Dickins, 18 March 2004); nobody built it. Source: the seed thread; fact sheet linux-2004 2.6, 2.5
-for offsets, 3.3 for the tree.
+"I think the winning answer will actually lie between yours and mine: the anon vmas linked into one tree belonging to
+the whole fork group" (Hugh Dickins, 18 March 2004); nobody built it. Source: the seed thread; fact sheet linux-2004
+2.6, 2.5 for offsets, 3.3 for the tree.
 
 From anonmm it has the group: made at exec, shared by all that descend by fork, gone with the last mm. From anon_vma it
-has the offset: page.index is linear (vma.pgoff + pages), mremap keeps it, so a moved page needs nothing. A page's mapping
-is its group, the same for every vma of the group, so nothing is to be decided when vmas split, merge, or take pages from
-a neighbour; only offsets that do not run on forbid a merge.
+has the offset: page.index is linear (vma.pgoff + pages), mremap keeps it, so a moved page needs nothing. A page's
+mapping is its group, the same for every vma of the group, so nothing is to be decided when vmas split, merge, or take
+pages from a neighbour; only offsets that do not run on forbid a merge.
 
-    page --mapping--> group --root--> prio_tree of vmas by (pgoff, length)    address = vma.start + (index - pgoff) pages
+    page --mapping--> group --root--> prio_tree of vmas by (pgoff, length)   address = vma.start + (index - pgoff) pages
          --index--------------------> query [index, index]
 
 A vma enters the tree when its first anonymous page comes (vma.anon_vma names the group from then on), and with fork,

@@ -27,8 +27,8 @@ cdef void file_page_add(machine_t *m, uint32_t pfn, uint32_t vma) noexcept nogil
 cdef void file_page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil
 # A pte that maps the page, of a vma with these flags in mm, whose lock is held: unmapped, or SWAP_FAIL.
 cdef int unmap_found(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t vm_flags, uint32_t pte) noexcept nogil
-# One mm of a walk that counts: 1 if the page was young there, cleared; *left falls if it is mapped there, *busy is set if
-# that could not be seen.
+# One mm of a walk that counts: 1 if the page was young there, cleared; *left falls if it is mapped there, *busy is set
+# if that could not be seen.
 cdef int referenced_in(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte, uint32_t *left,
                        uint32_t *busy) noexcept nogil
 # One vma of a walk, its pte index (0: no table) found before. WALK_OUTSIDE is for the caller's own list: never passed.
