@@ -125,7 +125,8 @@ ARCHS: Mapping[str, Arch] = {
         4,
         4 << 30,
         (128, 64, 32, 16),
-        _I386 | {"levels": 2, "pt_shift": 10, "swap_offset_bits": 24},  # PTRS_PER_PTE 1024 (12.3); 24 bits (8.1)
+        # PTRS_PER_PTE 1024 (12.3); 24 bits (8.1); 29 bits (4.7)
+        _I386 | {"levels": 2, "pt_shift": 10, "swap_offset_bits": 24, "pte_file_bits": 29},
     ),
     "i386-pae": Arch(
         records.ARCH_I386_PAE,
@@ -133,7 +134,7 @@ ARCHS: Mapping[str, Arch] = {
         64 << 30,
         (128, 64, 32, 16),
         # 512 entries (12.3); the pgd is a 32-byte object (1.5); a swap entry has the high word of the pte: 32 - 5
-        # bits of type
+        # bits of type; a file pte has all 32 of it, as many as the word (4.7)
         _I386 | {"levels": 3, "pt_shift": 9, "pgd_slab": 1, "swap_offset_bits": 27},
     ),
     "x86_64": Arch(
@@ -152,6 +153,7 @@ ARCHS: Mapping[str, Arch] = {
             "lowmem_pages": (1 << 32) - 1,  # all memory is low (1.4)
             "nr_zones": 2,  # DMA, NORMAL (1.4)
             "swap_offset_bits": 27,  # the kernel has more; ours is the width of an entry in the engine (records.pxd)
+            "pte_file_bits": 40,  # up to the physical mask (4.7; 40 bits [M])
             "mm_size": 920,  # raw mm_struct [M]
             "task_size_bytes": 1920,  # [M]
         },
@@ -263,6 +265,7 @@ _RULES_2_6_5 = {
     "max_map_count": 65536,  # sysctl default (6.4, 12.3)
     "min_free_min": 128,  # clamp of min_free_kbytes (7.6)
     "min_free_max": 16384,
+    "populate_prot": 1,  # 4.8
     "swapin_drain": 1,          # ours, see fault.pyx: a task that slept for a swap read finds the pagevecs drained
 }
 # What 2.6.7 does otherwise than 2.6.5 beside its designs; a preset adds it to _RULES_2_6_5. Not here, because nothing
@@ -275,6 +278,12 @@ RULES_2_6_7: Mapping[str, int] = {
     "gup_test": 1,  # 2.5
     "unmap_young_fails": 1,  # 2.5
     "nonlinear_list": 1,  # 3.3
+    "nonlinear_unmap": 2,  # 2.7: the cluster scan
+    "remap_cursor_einval": 1,  # 2.7
+    "populate_prot": 0,  # 4.8
+    "merge_mremap": 2,  # 6.2: copy_vma
+    "mremap_link_first": 1,  # 6.7
+    "mremap_map_slack": 3,  # 6.7: since 2.6.6
     "scan_by_priority": 1,  # 7.3
     "scanned_late": 1,  # 7.4
     "progress_each": 1,  # 7.5

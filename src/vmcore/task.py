@@ -92,6 +92,7 @@ class SmapsEntry(NamedTuple):
     anonymous: int
     swap: int
     locked: int
+    nonlinear: int
 
 
 def failed(result: Any, call: str, *args: Any) -> int:
@@ -258,6 +259,18 @@ class Task:
             "mremap",
             *args,
         )
+
+    def remap_file_pages(self, addr: int, size: int, prot: int, pgoff: int, flags: int = 0) -> None:
+        """Pages from pgoff on of the file behind a shared mapping, at addr. prot: 0. Of flags, MAP_NONBLOCK counts."""
+        r = self._engine.remap_file_pages(
+            self._pid,
+            integer("addr", addr),
+            integer("size", size),
+            integer("prot", prot, 0, U32_MAX),
+            integer("pgoff", pgoff),
+            integer("flags", flags, 0, U32_MAX) & MAP_NONBLOCK != 0,
+        )
+        failed(r, "remap_file_pages", addr, size, prot, pgoff, flags)
 
     def brk(self, addr: int = 0) -> int:
         """Move the end of the heap; returns the new one, or the old one where the kernel refuses."""

@@ -27,6 +27,7 @@ FILE = "file"               # names of files begin so
 MAX_TASKS = 5
 ROOM = 1950                 # pages that a run may need beside the ballast: less than memory and swap have together
 MAX_LOCKED = 80
+MAX_REMAPPED = 150
 UNSWAPPED = 80              # pages beside the ballast that swapoff may have to bring back
 
 tasks = st.integers(0, MAX_TASKS - 1)
@@ -70,6 +71,9 @@ class Box(RuleBasedStateMachine):
         self.model = Model()
         options = {"ram": "6M", "swap": self.SWAP, "overcommit_memory": 1, "swappiness": 100} | self.OPTIONS
         self.sides = [Side(kernel, options) for kernel in self.KERNELS]
+        rules = [kernels.get(kernel).rules("x86_64") for kernel in self.KERNELS]
+        self.remaps = not any(r["remap_missing"] for r in rules)
+        self.spurious = any(r["remap_cursor_einval"] for r in rules)
         self.kinds: dict[int, str] = {}
         self.token = 0
         self.top = kernels.ARCHS[options.get("arch", "x86_64")].rules["task_size"] // PAGE
@@ -255,6 +259,10 @@ class Box(RuleBasedStateMachine):
         number = self.file(which)
         if self.kinds[number] == "device":
             return
+        # what a shorter file leaves in nonlinear mappings differs by kernel, and user space sees it
+        if any(p.object is self.model.objects[number] and p.home is not None
+               for space in self.model.spaces.values() for p in space.pages.values()):
+            return
         if pages > self.model.objects[number].pages and not self.room(pages):
             return
         self.model.truncate(number, pages)
@@ -340,6 +348,40 @@ class Box(RuleBasedStateMachine):
     def fits(self, space: Space, at: int, old: int, new: int) -> bool:
         """The pages after the range are free, as far as it wants to grow."""
         return at + new <= self.top and not any(p in space.pages for p in range(at + old, at + new))
+
+    @precondition(lambda self: self.remaps)
+    @rule(task=tasks, where=places, pages=st.integers(1, 20), index=st.integers(0, 40), nonblock=st.booleans())
+    def remap_file_pages(self, task: int, where: int, pages: int, index: int, nonblock: bool) -> None:
+        """Most pages are not in a shared mapping, so the n-th of those that are; else it is EINVAL."""
+        number = self.task(task)
+        space = self.model.spaces[number]
+        shared = sorted(p for p, page in space.pages.items() if self.remappable(page))
+        at = shared[where % len(shared)] if shared and where % 8 else self.place(space, where)
+        if self.spurious and any(scanned(side.machine) for side in self.sides):
+            return              # 2.6.7 may refuse it for the cursor of its scan
+        pages = min(pages, self.top - at)
+        flags = vmcore.MAP_NONBLOCK if nonblock else 0
+
+        def call(side: Side) -> Any:
+            return side.tasks[number].remap_file_pages(at * PAGE, pages * PAGE, 0, index, flags)
+
+        if any(p not in space.pages or not self.remappable(space.pages[p]) for p in range(at, at + pages)):
+            self.same(failed(errno.EINVAL), call)
+        elif self.in_one_mapping(number, at, pages) and self.remapped() + pages <= MAX_REMAPPED:
+            # a call that is refused for the file's length has made the mapping nonlinear, but user space cannot see it
+            self.same(self.model.remap_file_pages(space, at, pages, index), call)
+
+    def remapped(self) -> int:
+        """Pages that -aa1 cannot take from their mappings."""
+        return len({(id(p.object), p.index) for space in self.model.spaces.values() for p in space.pages.values()
+                    if p.home is not None})
+
+    def remappable(self, page: Any) -> bool:
+        """VM_SHARED: a writable file, mapped shared."""
+        obj = page.object
+        if not page.shared or obj is None or obj.readonly:
+            return False
+        return not any(o is obj and self.kinds[n] == "device" for n, o in self.model.objects.items())
 
     @rule(task=tasks, delta=st.integers(-40 * PAGE, 60 * PAGE))
     def brk(self, task: int, delta: int) -> None:
@@ -517,6 +559,12 @@ class Box(RuleBasedStateMachine):
             for last in side.tasks.values():
                 last.exit()
             side.machine.check()
+
+
+def scanned(machine: vmcore.Machine) -> bool:
+    """Some mapping has the cursor of a scan for nonlinear pages."""
+    vmas = machine.vmas
+    return bool(((vmas["private_data"] != 0) & (vmas["mm"] != 0)).any())
 
 
 def joined(records: Any) -> list[Mapping]:

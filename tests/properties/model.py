@@ -40,6 +40,11 @@ class Page(NamedTuple):
     object: Object | None       # None: private anonymous memory
     index: int                  # page of the object
     grows: bool = False         # VM_GROWSDOWN: an access below makes it longer
+    home: int | None = None     # page of the object that belongs here linearly, if another one is here
+
+    @property
+    def linear(self) -> int:
+        return self.index if self.home is None else self.home
 
 
 @dataclass(eq=False)
@@ -182,7 +187,7 @@ class Model:
             if token is not None:
                 space.private[to + i] = token
         for i in range(old, new):
-            space.pages[to + i] = first._replace(index=first.index + i)
+            space.pages[to + i] = first._replace(index=first.linear + i, home=None)
         if locked:
             space.locked.update(range(to, to + new))
             for i in range(old, new):
@@ -190,6 +195,15 @@ class Model:
                 if self.touch(space, (to + i) * PAGE, write) is not OK:
                     break
         return Outcome("ok", to * PAGE)
+
+    def remap_file_pages(self, space: Space, page: int, pages: int, index: int) -> Outcome:
+        """Pages [index, index + pages) of the object, at a stretch that lies in one shared writable mapping of it."""
+        if index + pages > space.pages[page].object.pages:
+            return failed(errno.EINVAL)
+        for i in range(pages):
+            old = space.pages[page + i]
+            space.pages[page + i] = old._replace(index=index + i, home=old.linear)
+        return OK
 
     def may_mlock(self, space: Space, page: int, pages: int) -> bool:
         """Every page up to the first hole can be faulted in."""
@@ -309,7 +323,7 @@ class Model:
             perms = "".join(c if page.prot & bit else "-" for c, bit in (("r", READ), ("w", WRITE), ("x", EXEC)))
             named = page.object is not None and not page.object.anonymous
             join(out, Mapping(at * PAGE, (at + 1) * PAGE, perms + ("s" if page.shared else "p"),
-                              page.object.name if named else "", page.index * PAGE if named else None))
+                              page.object.name if named else "", page.linear * PAGE if named else None))
         return out
 
 

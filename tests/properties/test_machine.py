@@ -39,7 +39,25 @@ class _BoxZones(Box):
     SWAP = "7M"
 
 
+# -aa1 with the way of 2.6.7 to get at nonlinear pages, and 2.6.7's mremap
+_SCAN = vmcore.KERNELS["2.6.5-aa1"].replace(
+    name="2.6.5-aa1-scan",
+    data=dict(
+        vmcore.KERNELS["2.6.5-aa1"].data, nonlinear_list=1, nonlinear_unmap=2, merge_mremap=2, mremap_map_slack=3),
+)
+
+
+class _BoxScan(Box):
+    KERNELS = (_SCAN,)
+
+
+class _TwinsScan(Box):
+    KERNELS = ("2.6.5", _SCAN)
+
+
 Test265 = _Box265.TestCase
+TestScan = _BoxScan.TestCase
+TestTwinsScan = _TwinsScan.TestCase
 TestAa1 = _BoxAa1.TestCase
 TestPae = _BoxPae.TestCase
 TestI386 = _BoxI386.TestCase

@@ -457,7 +457,7 @@ def test_no_vma_left_for_the_split():
 # ---------------------------------------------------------------- failures on the way
 
 @pytest.mark.parametrize("tables", [0, 1, 2])
-@pytest.mark.parametrize("name", ["2.6.5", "2.6.5-aa1", LIKE_267], ids=str)
+@pytest.mark.parametrize("name", ["2.6.5", "2.6.5-aa1", LIKE_267], ids=lambda k: getattr(k, "name", k))
 @pytest.mark.parametrize("touching", [False, True])
 def test_no_table_for_the_target(tables, name, touching):
     """Tables at the target run out after so many: all pages are back, and nothing is mapped at the target."""

@@ -50,7 +50,8 @@ CHECK_NAMES = {
     CHECK_TABLE_ENTRY: ("table-entry", "an upper entry is none or present, below TASK_SIZE: mm, table, entry"),
     CHECK_TABLE_COUNT: ("table-count", "tables found are nr_ptes, nr_upper, and all in use: mm, found, counted"),
     CHECK_PTE_NO_VMA: ("pte-no-vma", "a pte that is not none lies in a vma: mm, address, pte"),
-    CHECK_PTE_KIND: ("pte-kind", "a pte is present or swap, or a file offset in a nonlinear vma: mm, address, pte"),
+    CHECK_PTE_KIND: ("pte-kind", "a pte is present or swap, or a file offset, in range, in a nonlinear vma: "
+                                 "mm, address, pte"),
     CHECK_PTE_PFN: ("pte-pfn", "a present pte names a frame that was handed out: mm, address, pte"),
     CHECK_PTE_PROT: ("pte-prot", "a pte allows no more than its vma; writable private ones are anonymous: mm, "
         "address, pte"),

@@ -138,6 +138,8 @@ cdef struct check_t:
     uint64_t upper_frames
     uint64_t accounted          # pages of VM_ACCOUNT vmas
     uint64_t file_vmas
+    uint64_t nonlinear_vmas     # vmas with VM_NONLINEAR, and what the files' counts add up to
+    uint64_t nonlinear_counted
     uint64_t anon_vmas          # vmas that name an anon_vma
     uint64_t shmem_pages        # pages charged through shmem objects
     uint64_t cached

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from vmcore._fast.check_base cimport (
-    CHECK_ANON_VMA_COUNT, CHECK_FILE, CHECK_FILE_REFS, CHECK_I_MMAP_COUNT,
+    CHECK_ANON_VMA_COUNT, CHECK_FILE, CHECK_FILE_REFS, CHECK_I_MMAP, CHECK_I_MMAP_COUNT,
     CHECK_MM_CACHE, CHECK_MM_LIST, CHECK_MM_LOCKED_VM, CHECK_MM_TASK, CHECK_MM_TOTAL_VM, CHECK_POOL_BOUNDS,
     CHECK_POOL_FREE_LIST, CHECK_POOL_FREE_RECORD, CHECK_TASK, CHECK_VMA_COUNT, CHECK_VMA_FLAGS, CHECK_VMA_INDEX,
     CHECK_VMA_LINKS, CHECK_VMA_OBJECT, CHECK_VMA_ORDER, CHECK_VMA_RANGE, CHECK_VMA_TREE, CHECK_VMA_TREE_ORDER,
@@ -16,7 +16,8 @@ from vmcore._fast.filemap cimport file_pages
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_FILE,
     POOL_LRU_CHUNK, POOL_MM, POOL_PTE, POOL_PTE_CHAIN, POOL_RADIX, POOL_TABLE, POOL_TASK, POOL_VMA, TASK_ALIVE,
-    TASK_DEAD, TASK_DYING, TASK_FREE, VM_ACCOUNT, VM_LOCKED, VM_SHARED, file_t, machine_t, mm_t, pool_t, task_t,
+    TASK_DEAD, TASK_DYING, TASK_FREE, VM_ACCOUNT, VM_LOCKED, VM_NONLINEAR, VM_SHARED, file_t, machine_t, mm_t, pool_t,
+    task_t,
     vma_t)
 
 cdef enum:
@@ -158,6 +159,10 @@ cdef int check_vma_list(check_t *c, uint32_t mm) noexcept nogil:
         # a shared mapping has an object; a private one of none is anonymous
         if (v.flags & VM_SHARED) != 0 and v.file == 0:
             return fail(c, CHECK_VMA_FLAGS, mm, i, v.flags)
+        # a nonlinear one is a shared mapping
+        if (v.flags & (VM_NONLINEAR | VM_SHARED)) == VM_NONLINEAR:
+            return fail(c, CHECK_VMA_FLAGS, mm, i, v.flags)
+        c.nonlinear_vmas += (v.flags & VM_NONLINEAR) != 0
         if v.file != 0 and not in_pool(m, POOL_FILE, v.file):
             return fail(c, CHECK_VMA_OBJECT, mm, i, v.file)
         if v.anon_vma != 0 and not anon_object(m, v.anon_vma):
@@ -255,6 +260,35 @@ cdef int check_spaces(check_t *c) noexcept nogil:
 
 # ---------------------------------------------------------------- objects that vmas hang on
 
+cdef int64_t check_nonlinear(check_t *c, uint32_t file) noexcept nogil:
+    """Vmas on the file's list of nonlinear ones; -1 after a failure. nr_i_mmap_nonlinear counts them, or, where they
+    are not kept apart, is compared in sum."""
+    cdef machine_t *m = c.m
+    cdef file_t *f = &m.files[file]
+    cdef uint32_t i = f.i_mmap_nonlinear
+    cdef uint32_t next
+    cdef int64_t n = 0
+    c.nonlinear_counted += f.nr_i_mmap_nonlinear
+    while i != 0:
+        if not m.rules.nonlinear_list or not in_pool(m, POOL_VMA, i) or m.vmas[i].mm == 0 or m.vmas[i].file != file:
+            return fail(c, CHECK_I_MMAP, file, i, n)
+        next = m.vmas[i].shared_next
+        if (m.vmas[i].flags & VM_NONLINEAR) == 0 or not in_pool(m, POOL_VMA, next) or m.vmas[next].shared_prev != i:
+            return fail(c, CHECK_I_MMAP, file, i, next)
+        # the cursor of the cluster scan is at the start of a cluster, and not further than one beyond the longest
+        if m.vmas[i].private_data & (32 * 4096 - 1) != 0:
+            return fail(c, CHECK_I_MMAP, file, i, m.vmas[i].private_data)
+        n += 1
+        i = next
+        if i == f.i_mmap_nonlinear:
+            break
+        if <uint64_t>n > c.r.vmas:
+            return fail(c, CHECK_I_MMAP, file, i, n)
+    if m.rules.nonlinear_list and n != f.nr_i_mmap_nonlinear:
+        return fail(c, CHECK_I_MMAP_COUNT, file, n, f.nr_i_mmap_nonlinear)
+    return n
+
+
 cdef int check_objects(check_t *c) noexcept nogil:
     cdef machine_t *m = c.m
     cdef uint64_t i
@@ -282,12 +316,18 @@ cdef int check_objects(check_t *c) noexcept nogil:
         if n < 0:
             return -1
         vmas = n
+        n = check_nonlinear(c, <uint32_t>i)
+        if n < 0:
+            return -1
+        vmas += n
         file_vmas += vmas
         if f.kind == FILE_SHMEM and (f.flags & FILE_UNLINKED) != 0:
             c.shmem_pages += file_pages(f)      # the object pays for all of its size
         if f.refs == 0 or (f.refs != vmas and (f.refs != vmas + 1 or (f.flags & FILE_UNLINKED) != 0)):
             return fail(c, CHECK_FILE_REFS, i, f.refs, vmas)
     memset(c.census, 0, words * sizeof(uint32_t))
+    if c.nonlinear_counted != c.nonlinear_vmas:
+        return fail(c, CHECK_I_MMAP_COUNT, 0, c.nonlinear_counted, c.nonlinear_vmas)
     # each index proved its vmas to be of its file, so equal sums mean that every vma is in its index
     if file_vmas != c.file_vmas:
         return fail(c, CHECK_I_MMAP_COUNT, 0, file_vmas, c.file_vmas)

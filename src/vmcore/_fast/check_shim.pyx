@@ -6,7 +6,7 @@ call with the opposite number.
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from vmcore._fast.core cimport Core
-from vmcore._fast.records cimport NR_POOLS, machine_t
+from vmcore._fast.records cimport NR_POOLS, PG_LOCKED, machine_t
 
 
 cdef object field(machine_t *m, str name, int64_t delta):
@@ -90,6 +90,18 @@ def _py_cap(Core engine, uint64_t pool, uint64_t records):
     if pool >= NR_POOLS or m.pools[pool].next + records > m.pools[pool].limit:
         raise IndexError(f"pool {pool} has granted no {records} records more")
     m.pools[pool].max = m.pools[pool].limit = m.pools[pool].next + records
+
+
+def _py_try_to_unmap(Core engine, uint32_t pfn):
+    """try_to_unmap of one page, which is locked for it: SWAP_SUCCESS 0, SWAP_AGAIN 1, SWAP_FAIL 2."""
+    cdef machine_t *m = engine.m
+    cdef int r
+    if pfn == 0 or pfn >= m.nr_frames or m.mapcount[pfn] == 0 or m.frames[pfn].flags & PG_LOCKED:
+        raise ValueError(f"page {pfn} is not mapped, or locked")
+    m.frames[pfn].flags |= PG_LOCKED
+    r = m.rmap.try_to_unmap(m, pfn)
+    m.frames[pfn].flags &= ~<uint32_t>PG_LOCKED
+    return r
 
 
 def _py_poke(Core engine, uint64_t pool, uint64_t index, uint64_t offset, uint64_t size, value=None):

@@ -12,11 +12,12 @@ from vmcore._fast.check_base cimport (
     CHECK_PTE_RMAP_FILE, CHECK_PTE_SPECIAL, CHECK_PTE_SWAP, CHECK_TABLE_COUNT, CHECK_TABLE_ENTRY, CHECK_TABLE_INDEX,
     CHECK_TABLE_META, check_t, fail, in_pool, mix, prefetch_read, used_pfn)
 from vmcore._fast.check_maps cimport mm_is_live
-from vmcore._fast.pagetable cimport pte_is_file, pte_is_swap, pte_pfn, pte_present
+from vmcore._fast.pagetable cimport pte_is_file, pte_is_swap, pte_pfn, pte_pgoff, pte_present
+from vmcore._fast.populate cimport can_populate
 from vmcore._fast.records cimport (
     MAX_SWAPFILES, PG_ANON, PG_BUDDY, PG_PCP, PG_RESERVED, PG_SLAB, PG_SWAPCACHE, PG_TABLE, POOL_MM, POOL_TABLE,
-    PTE_ANON, PTE_LOW, PTE_P, PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ANON, SWP_OFFSET_MASK,
-    SWP_TYPE_SHIFT, SWP_USED,
+    PTE_ANON, PTE_FILE, PTE_LOW, PTE_P, PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ALL,
+    RMAP_NODES_ANON, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED,
     VM_EXEC, VM_NONLINEAR, VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, swap_area_t, table_t,
     vma_t)
 
@@ -53,6 +54,22 @@ cdef int check_swap_pte(check_t *c, walk_t *w, uint64_t addr, uint64_t pte) noex
     if c.slots[slot] != 0xFFFF:
         c.slots[slot] += 1
     w.swapents += 1
+    return 0
+
+
+cdef int check_file_pte(check_t *c, walk_t *w, uint64_t addr, uint64_t pte) noexcept nogil:
+    """A page offset that a file pte can hold, in a shared nonlinear vma of a file that has populate; or, left behind by
+    mremap where reclaim knows ptes (rmap/pte_chain.pyx), what the place linearly says anyway."""
+    cdef machine_t *m = c.m
+    cdef vma_t *v = &m.vmas[w.vma]
+    if not pte_is_file(pte) or v.file == 0 or (pte & PTE_LOW) != PTE_FILE:
+        return fail(c, CHECK_PTE_KIND, w.mm, addr, pte)
+    if m.rules.rmap_nodes == RMAP_NODES_ALL and pte_pgoff(pte) == v.pgoff + ((addr - v.start) >> 12):
+        return 0
+    if (v.flags & (VM_NONLINEAR | VM_SHARED)) != (VM_NONLINEAR | VM_SHARED) or not can_populate(m, w.vma):
+        return fail(c, CHECK_PTE_KIND, w.mm, addr, pte)
+    if m.rules.pte_file_bits != 0 and pte_pgoff(pte) >> m.rules.pte_file_bits != 0:
+        return fail(c, CHECK_PTE_KIND, w.mm, addr, pte)
     return 0
 
 
@@ -142,8 +159,8 @@ cdef int check_piece(check_t *c, walk_t *w, uint32_t t, uint32_t first, uint32_t
             c.r.swap_ptes += 1
             if check_swap_pte(c, w, addr, pte) < 0:
                 return -1
-        elif not pte_is_file(pte) or (v.flags & VM_NONLINEAR) == 0:
-            return fail(c, CHECK_PTE_KIND, w.mm, addr, pte)
+        elif check_file_pte(c, w, addr, pte) < 0:
+            return -1
     return 0
 
 

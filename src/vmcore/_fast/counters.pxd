@@ -67,6 +67,17 @@ cdef enum:
     MREMAP_PTES_MOVED           # entries moved there, those that came back after a failure not counted
     MREMAP_COWS                 # pages copied because their sharing had to be broken before they could move
     MREMAP_UNDONE               # moves that failed on the way, and went back
+    # nonlinear mappings
+    REMAP_FILE_PAGES            # calls that passed their checks
+    POPULATE_PAGES              # pages mapped without a fault of their own, and by faults on file ptes
+    POPULATE_FILE_PTES          # file ptes put where the page was not cached
+    FAULT_NONLINEAR             # faults on file ptes that populate served
+    TRUNCATE_ORPHANS            # pages beyond the new end that the kernel's walk over linear ranges has missed
+    RMAP_NONLINEAR_SCANS        # scans and walks of nonlinear vmas in reclaim
+    RMAP_NONLINEAR_CLUSTERS
+    RMAP_NONLINEAR_PTES         # present ptes looked at there
+    RMAP_NONLINEAR_UNMAPPED     # of these, taken down
+    RMAP_NONLINEAR_UNFOUND      # walks that ended with the page mapped somewhere in a nonlinear vma
     # reverse map
     RMAP_PAGES_WALKED           # calls of page_referenced and try_to_unmap on a mapped page
     RMAP_PTES_EXAMINED

@@ -28,6 +28,7 @@ from vmcore._fast.host cimport host_t
 from vmcore._fast.mlock cimport do_mlock, do_mlockall, do_munlockall
 from vmcore._fast.mmap cimport do_brk, do_mmap, do_mprotect, do_munmap
 from vmcore._fast.mremap cimport do_mremap
+from vmcore._fast.nonlinear cimport do_remap_file_pages
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present
 from vmcore._fast.query cimport mincore_fill, pagemap_fill, pagemap_t, smaps_fill, smaps_t
 from vmcore._fast.records cimport KILLED_NOT, NR_RLIM, POOL_FILE, POOL_TASK, TASK_ALIVE, file_t, machine_t, mm_t, task_t
@@ -270,11 +271,23 @@ cdef class Engine(Core):
         self.leave(pid, -1)
         return r
 
-    def mremap(self, uint32_t pid, uint64_t addr, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t new_addr):
+    def mremap(
+        self, uint32_t pid, uint64_t addr, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t new_addr,
+    ):
         cdef machine_t *m = self.enter(pid)
         cdef int64_t r
         with nogil:
             r = do_mremap(m, pid, addr, old_len, new_len, flags, new_addr)
+        self.leave(pid, -1)
+        return r
+
+    def remap_file_pages(
+        self, uint32_t pid, uint64_t start, uint64_t size, uint32_t prot, uint64_t pgoff, bint nonblock,
+    ):
+        cdef machine_t *m = self.enter(pid)
+        cdef int r
+        with nogil:
+            r = do_remap_file_pages(m, pid, start, size, prot, pgoff, nonblock)
         self.leave(pid, -1)
         return r
 

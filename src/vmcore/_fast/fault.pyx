@@ -15,7 +15,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.bugs cimport BUG_NOPAGE_RESULT, bug
 from vmcore._fast.clock cimport switch_point
 from vmcore._fast.counters cimport (
-    COW_COPIES, COW_REUSES, COW_ZERO, FAULT_ANON, FAULT_EARLY_COW, FAULT_FILE, FAULT_SEGV, FAULT_SPURIOUS_WRITE,
+    COW_COPIES, COW_REUSES, COW_ZERO, FAULT_ANON, FAULT_EARLY_COW, FAULT_FILE, FAULT_NONLINEAR, FAULT_SEGV,
+    FAULT_SPURIOUS_WRITE,
     FAULT_SWAP, FAULT_SWAP_CACHE_HIT, FAULT_ZERO_PAGE, PGFAULT, PGMAJFAULT, RMAP_MISPLACED_COPIES, STACK_GROWTHS,
     count,
 )
@@ -24,8 +25,11 @@ from vmcore._fast.filemap cimport NOPAGE_OOM, NOPAGE_SIGBUS, wait_on_page
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, mark_page_accessed, put_page
-from vmcore._fast.pagetable cimport leaf_cached, pte_alloc, pte_is_swap, pte_pfn, pte_present, pte_swp
+from vmcore._fast.pagetable cimport (
+    leaf_cached, pte_alloc, pte_is_file, pte_is_swap, pte_pfn, pte_pgoff, pte_present, pte_swp,
+)
 from vmcore._fast.pool cimport safe_point
+from vmcore._fast.populate cimport can_populate, populate
 from vmcore._fast.records cimport (
     KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_RW, PTE_SHIFT,
     PTE_SPECIAL, RLIM_AS, RLIM_STACK, RMAP_NODES_ALL, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC,
@@ -285,6 +289,27 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
     return result
 
 
+# ---------------------------------------------------------------- nonlinear mappings
+
+cdef int do_file_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, int write) noexcept nogil:
+    """The page whose offset stands in the pte. Always a major fault for the task, even if the page was cached;
+    pgmajfault counts only what was read. A private writer (mremap can leave file ptes there, see pte_chain) gets a copy
+    of the page that linearly belongs here."""
+    cdef uint64_t pgoff = pte_pgoff(m.ptes[pte])
+    cdef int io = 0
+    cdef int err
+    if not can_populate(m, vma) or (write and not m.vmas[vma].flags & VM_SHARED):
+        m.ptes[pte] = 0
+        return do_no_page(m, mm, vma, addr, pte, write)
+    count(m, FAULT_NONLINEAR)
+    err = populate(m, vma, addr, 1, pgoff, 0, &io)
+    if io:
+        count(m, PGMAJFAULT)
+    if err == -ENOMEM:
+        return FAULT_OOM
+    return FAULT_SIGBUS if err < 0 else FAULT_MAJOR
+
+
 # ---------------------------------------------------------------- dispatch
 
 cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) noexcept nogil:
@@ -306,7 +331,9 @@ cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) n
             return do_no_page(m, mm, vma, addr, pte, write)
         if pte_is_swap(e):
             return do_swap_page(m, mm, vma, addr, pte, write)
-        return FAULT_SIGBUS             # file ptes and markers are not made by this kernel's calls
+        if pte_is_file(e):
+            return do_file_page(m, mm, vma, addr, pte, write)
+        return FAULT_SIGBUS             # markers are not made by this kernel's calls
     if write:
         if not (e & PTE_RW):
             return do_wp_page(m, mm, vma, addr, pte)

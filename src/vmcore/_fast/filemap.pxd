@@ -11,6 +11,7 @@ cdef enum:
     RADIX_SWAP = 2
     NOPAGE_SIGBUS = 0       # filemap_nopage returned no page: beyond the end of the file
     NOPAGE_OOM = 0xFFFFFFFF
+    READAROUND = 16         # pages that one read_pages may ask for
     RADIX_TAG = 3
     RADIX_VALUE_SHIFT = 2
 
@@ -40,6 +41,8 @@ cdef uint32_t find_page(machine_t *m, uint32_t file, uint64_t index) noexcept no
 cdef int add_to_page_cache(machine_t *m, uint32_t pfn, uint32_t file, uint64_t index) noexcept nogil
 # drops nothing: caller puts the reference
 cdef void remove_from_page_cache(machine_t *m, uint32_t pfn) noexcept nogil
+# Read what is not cached of n <= READAROUND pages from first, as far as the file and memory go; returns pages read.
+cdef int read_pages(machine_t *m, uint32_t file, uint64_t first, uint32_t n) noexcept nogil
 # The page at index for a fault, one reference taken: NOPAGE_SIGBUS, NOPAGE_OOM or a pfn. *major = 1 if it had to be
 # read. Readaround as 2.6.5.
 cdef uint32_t filemap_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil

@@ -37,7 +37,6 @@ cdef enum:
     MAX_NEW_NODES = 22          # an insert grows the tree by at most 10 levels and adds a path of 10 below the new root
     STORE_SLAB = 1              # nodes are CACHE_RADIX objects
     STORE_EXCL = 2              # -EEXIST if the slot is taken
-    READAROUND = 16
     MMAP_LOTSAMISS = 100
     KIB_PAGE = 4                # pgpgin and pgpgout count KiB
     WAIT_NS = 100000000

@@ -23,7 +23,7 @@ from vmcore._fast.frame cimport alloc_pages, free_pages_ok, GFP_HIGHUSER, GFP_KE
 from vmcore._fast.slab cimport cache_alloc, cache_free, ledger_note, ledger_refusal, LEDGER_STACK
 from vmcore._fast.pagetable cimport free_pgtables, pgd_alloc, pgd_free, pte_alloc
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, put_page
-from vmcore._fast.vma cimport vma_alloc, vma_destroy, vma_free, vma_link
+from vmcore._fast.vma cimport index_insert_fork, vma_alloc, vma_destroy, vma_free, vma_link
 from vmcore._fast.zap cimport zap_page_range
 from vmcore._fast.copy_range cimport copy_page_range
 from vmcore._fast.mmap cimport vm_enough_memory, vm_unacct_memory
@@ -272,6 +272,7 @@ cdef uint32_t vma_copy(machine_t *m, uint32_t cmm, uint32_t parent) noexcept nog
     c.start = p.start
     c.end = p.end
     c.pgoff = p.pgoff
+    c.private_data = p.private_data
     c.flags = p.flags & ~<uint32_t>VM_LOCKED
     c.mm = cmm
     if m.rmap.vma_fork(m, child, parent) < 0:
@@ -283,7 +284,7 @@ cdef uint32_t vma_copy(machine_t *m, uint32_t cmm, uint32_t parent) noexcept nog
         c.file = p.file
         m.files[p.file].refs += 1
         down_i_shared(m, p.file)
-        m.i_mmap.insert_fork(m, child, parent)
+        index_insert_fork(m, child, parent)
         up_i_shared(m, p.file)
     count(m, FORK_VMAS)
     return child

@@ -15,6 +15,7 @@ from vmcore._fast.filemap cimport file_create, file_put
 from vmcore._fast.frame cimport nr_free_pages
 from vmcore._fast.locks cimport down_mmap_sem, spin_lock_ptl, spin_unlock_ptl, up_mmap_sem
 from vmcore._fast.lru cimport lru_add_drain
+from vmcore._fast.nonlinear cimport do_remap_file_pages
 from vmcore._fast.pagetable cimport free_pgtables, next_leaf, pte_present
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
@@ -306,9 +307,12 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
     p.total_vm += length >> PAGE_SHIFT
     if vm_flags & VM_LOCKED:
         p.locked_vm += length >> PAGE_SHIFT
-    if (vm_flags & VM_LOCKED) != 0 or (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE:
         # the mapping stands whatever comes of this
         make_pages_present(m, pid, addr, addr + length)
+    if flags & MAP_POPULATE:
+        # so it does here: what is no shared mapping of a file is refused, and 2.6.5 refuses all but PROT_NONE
+        do_remap_file_pages(m, pid, addr, length, prot if m.rules.populate_prot else 0, pgoff,
+                            (flags & MAP_NONBLOCK) != 0)
     return <int64_t>addr
 
 

@@ -1,7 +1,7 @@
 """mremap: a mapping grows, shrinks, or goes elsewhere with its pages.
 
-Source: mm/mremap.c of 2.6.5 and 2.6.7, and of the anonmm patches of March 2004; fact sheet linux-2004 6.7, 6.2, 2.4, 2.5,
-5.4. What it costs a reverse map is the question of the thread: a moved page has another pte at another address.
+Source: mm/mremap.c of 2.6.5 and 2.6.7, and of the anonmm patches of March 2004; fact sheet linux-2004 6.7, 6.2, 2.4,
+2.5, 5.4. What it costs a reverse map is the question of the thread: a moved page has another pte at another address.
 
     pte_chain    knows ptes: remove and add, a chain operation a page
     anon_vma     knows offsets, and the moved vma keeps its own: nothing
@@ -10,20 +10,20 @@ Source: mm/mremap.c of 2.6.5 and 2.6.7, and of the anonmm patches of March 2004;
 
 Pages move one by one. A table is made at the target when the first page comes to it, which may reclaim, so the source
 entry is read again after it. What was moved goes back if that fails or the host interrupts: the old tables are still
-there, and no reverse map needs memory for the way back. So a move happens wholly or not at all, except that the target of
-MREMAP_FIXED is unmapped before, and a copy that was made stays a copy.
+there, and no reverse map needs memory for the way back. So a move happens wholly or not at all, except that the target
+of MREMAP_FIXED is unmapped before, and a copy that was made stays a copy.
 
 Order is data (rules.mremap_link_first). 2.6.5 moves from the end downwards and links the new vma afterwards, so that
 between the two reclaim meets ptes that no vma covers; the walks of objects would not find them, so their kernels link
 first and move upwards. If nothing merges, the old way has the record ready before it moves anything.
 
-A neighbour of the target that takes the range in (rules.merge_mremap) can be the moved vma itself; then the unmapping of
-the old range shortens it at the other end.
+A neighbour of the target that takes the range in (rules.merge_mremap) can be the moved vma itself; then the unmapping
+of the old range shortens it at the other end.
 
 Accounting: growth is charged before anything moves. The unmapping at the end must not give back what moved, so the vma
-loses VM_ACCOUNT for that time; pieces of it that remain get it back. With old_len 0 nothing moves and nothing is unmapped:
-a second mapping of the same object. 2.6.7 takes the refusal of that empty munmap for a failed split and uncharges the
-old vma for good; the older code does not look.
+loses VM_ACCOUNT for that time; pieces of it that remain get it back. With old_len 0 nothing moves and nothing is
+unmapped: a second mapping of the same object. 2.6.7 takes the refusal of that empty munmap for a failed split and
+uncharges the old vma for good; the older code does not look.
 """
 from libc.errno cimport EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM
 from libc.stdint cimport int64_t, uint32_t, uint64_t

@@ -25,6 +25,12 @@ cdef inline uint32_t pte_pfn(uint64_t pte) noexcept nogil:
 cdef inline uint64_t swp_pte(uint32_t entry) noexcept nogil:
     return (<uint64_t>entry << PTE_SHIFT) | PTE_SWAP
 
+cdef inline uint64_t file_pte(uint64_t pgoff) noexcept nogil:
+    return (pgoff << PTE_SHIFT) | PTE_FILE
+
+cdef inline uint64_t pte_pgoff(uint64_t pte) noexcept nogil:
+    return pte >> PTE_SHIFT
+
 cdef inline uint32_t pte_swp(uint64_t pte) noexcept nogil:
     return <uint32_t>(pte >> PTE_SHIFT)
 

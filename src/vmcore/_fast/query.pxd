@@ -26,6 +26,7 @@ cdef struct smaps_t:        # bytes; the lines of smaps in proc(5)
     uint64_t referenced
     uint64_t anonymous
     uint64_t swap
+    uint64_t nonlinear      # pages away from their linear place, file ptes among them (a line of Linux 3)
 
 # Entries of pages [first, first + n) of an mm; out is zeroed by the caller.
 cdef void pagemap_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, pagemap_t *out) noexcept nogil

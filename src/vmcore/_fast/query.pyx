@@ -6,9 +6,10 @@ from libc.errno cimport ENOMEM
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport find_page
-from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_lookup, pte_pfn, pte_present, pte_swp
+from vmcore._fast.pagetable cimport (
+    next_leaf, pte_is_file, pte_is_swap, pte_lookup, pte_pfn, pte_pgoff, pte_present, pte_swp)
 from vmcore._fast.records cimport (
-    PG_DIRTY, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SPECIAL, machine_t, vma_t,
+    PG_DIRTY, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SPECIAL, VM_NONLINEAR, machine_t, vma_t,
 )
 from vmcore._fast.swap cimport swp_slot
 from vmcore._fast.vma cimport find_vma_prev
@@ -35,6 +36,8 @@ cdef inline void pagemap_one(machine_t *m, uint64_t pte, pagemap_t *out) noexcep
         out.swapped = 1
         out.anon = 1
         out.slot = swp_slot(m, pte_swp(pte))
+    elif pte_is_file(pte):
+        out.file = 1
 
 
 cdef void pagemap_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, pagemap_t *out) noexcept nogil:
@@ -77,6 +80,8 @@ cdef int mincore_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, uin
             out[page - first] = 1
         elif pte_is_swap(pte):
             out[page - first] = m.swap_slots[swp_slot(m, pte_swp(pte))].cache != 0
+        elif pte_is_file(pte):
+            out[page - first] = find_page(m, v.file, pte_pgoff(pte)) != 0
         elif v.file != 0:
             out[page - first] = find_page(m, v.file, v.pgoff + page - (v.start >> 12)) != 0
     return 0
@@ -100,12 +105,16 @@ cdef void smaps_fill(machine_t *m, uint32_t vma, smaps_t *out) noexcept nogil:
             addr += 4096
             if pte_is_swap(pte):
                 out.swap += 4096
+            elif pte_is_file(pte):
+                out.nonlinear += 4096
             if not pte_present(pte) or pte & PTE_SPECIAL:
                 continue
             pfn = pte_pfn(pte)
             mapcount = m.mapcount[pfn]
             dirty = (pte & PTE_D) != 0 or (m.frames[pfn].flags & PG_DIRTY) != 0
             out.rss += 4096
+            if v.flags & VM_NONLINEAR and m.frames[pfn].index != v.pgoff + ((addr - v.start) >> 12) - 1:
+                out.nonlinear += 4096
             out.referenced += 4096 if pte & PTE_A else 0
             out.anonymous += 4096 if pte & PTE_ANON else 0
             if mapcount >= 2:

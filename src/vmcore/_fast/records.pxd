@@ -277,7 +277,7 @@ cdef packed struct file_t:      # inode + address_space
     uint32_t ra_hit         # filemap_nopage: mmap hits and misses
     uint32_t ra_miss
     uint32_t i_mmap_nonlinear       # vmas with VM_NONLINEAR, where the kernel keeps them apart: list like i_mmap
-    uint32_t nr_i_mmap_nonlinear
+    uint32_t nr_i_mmap_nonlinear    # vmas with VM_NONLINEAR, on that list or in the index
     uint32_t i_mmap_bits    # prio_tree: index_bits of the tree whose root is i_mmap
     uint32_t i_mmap_shared_bits
     uint32_t pad
@@ -513,7 +513,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t merge_anon_pgoff       # 1: anonymous vmas merge only with contiguous pgoff
     uint32_t merge_anon_vma         # 1: ... and compatible anon_vmas
     uint32_t merge_mprotect         # 1: mprotect merges anonymous vmas with neighbours
-    uint32_t merge_mremap   # the target of mremap merges with neighbours: 0 never, 1 private anonymous, 2 all (copy_vma)
+    uint32_t merge_mremap   # the target of mremap merges: 0 never, 1 private anonymous, 2 all (copy_vma)
     uint32_t mremap_link_first      # 1: mremap links the new vma, then moves ptes upwards; 0: ptes first, downwards
     uint32_t mremap_map_slack       # mremap moves nothing if map_count >= max_map_count - this; 0: it does not look
     uint32_t anon_pgoff     # 1: mmap/brk set pgoff = addr >> 12 for private anonymous memory
@@ -544,6 +544,11 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t word_size      # 4 or 8: word of the simulated machine
     uint32_t swapin_drain   # 1: a major swap fault leaves no page in the pagevecs (see swap.pyx)
     uint32_t nonlinear_list     # 1: nonlinear vmas leave the index for the file's i_mmap_nonlinear
+    uint32_t nonlinear_unmap    # how reclaim by objects unmaps nonlinear pages: NONLINEAR_* of rmap/nonlinear.pxd
+    uint32_t remap_cursor_einval    # 1: remap_file_pages refuses a vma with vm_private_data (the cursor of that scan)
+    uint32_t remap_missing      # 1: remap_file_pages is ENOSYS (2.4)
+    uint32_t populate_prot      # 1: MAP_POPULATE hands on the user's prot, which must be 0: mostly it does nothing
+    uint32_t pte_file_bits      # bits of a page offset in a file pte; 0: as many as the word has
     uint32_t vma_anon_vma   # a vma that holds anonymous pages, in memory or swap, names 1 its anon_vma, 2 its group
     # v2_6 reclaim, and what belongs to it; 0 is 2.6.5, 1 is 2.6.7
     uint32_t scan_by_priority   # how much a call scans: the active list too goes by the priority

@@ -27,6 +27,11 @@ cdef uint32_t vma_alloc(machine_t *m) noexcept nogil
 cdef void vma_free(machine_t *m, uint32_t vma) noexcept nogil
 # Link a filled vma into list, tree and its file's index (file.refs + 1); map_count + 1. BUG_VMA_OVERLAP.
 cdef void vma_link(machine_t *m, uint32_t mm, uint32_t vma) noexcept nogil
+# A linked vma's place among the vmas of its file: in m.i_mmap, or at the tail of the file's nonlinear ones
+# (rules.nonlinear_list). fork: right beside the parent.
+cdef void index_insert(machine_t *m, uint32_t vma) noexcept nogil
+cdef void index_insert_fork(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil
+cdef void index_remove(machine_t *m, uint32_t vma) noexcept nogil
 # Take a vma out of list and tree only (detach); map_count - 1; mmap_cache forgotten.
 cdef void vma_detach(machine_t *m, uint32_t vma) noexcept nogil
 # remove_vma: out of file index and rmap object, file reference dropped, record freed. The vma is detached.

@@ -20,8 +20,8 @@ from vmcore._fast.locks cimport (
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.rbtree cimport rb_erase, rb_insert, rb_view
 from vmcore._fast.records cimport (
-    CACHE_VMA, PAGE_MASK_LOW, PAGE_SHIFT, POOL_VMA, VM_DONTCOPY, VM_DONTEXPAND, VM_IO, VM_RESERVED, machine_t, mm_t,
-    vma_t)
+    CACHE_VMA, PAGE_MASK_LOW, PAGE_SHIFT, POOL_VMA, VM_DONTCOPY, VM_DONTEXPAND, VM_IO, VM_NONLINEAR, VM_RESERVED,
+    file_t, machine_t, mm_t, vma_t)
 from vmcore._fast.slab cimport cache_alloc, cache_free
 
 cdef enum:
@@ -107,6 +107,66 @@ cdef void vma_free(machine_t *m, uint32_t vma) noexcept nogil:
     pool_free(m, POOL_VMA, vma)
 
 
+# ---------------------------------------------------------------- among the vmas of a file
+
+cdef inline int kept_apart(machine_t *m, uint32_t vma) noexcept nogil:
+    return m.rules.nonlinear_list and m.vmas[vma].flags & VM_NONLINEAR
+
+
+cdef void nonlinear_add(machine_t *m, uint32_t vma, uint32_t after) noexcept nogil:
+    """Onto the file's circular list, after that one; 0: at the tail."""
+    cdef vma_t *v = &m.vmas[vma]
+    cdef file_t *f = &m.files[v.file]
+    v.shared_parent = 0
+    v.shared_head = 0
+    if f.i_mmap_nonlinear == 0:
+        f.i_mmap_nonlinear = v.shared_next = v.shared_prev = vma
+        return
+    if after == 0:
+        after = m.vmas[f.i_mmap_nonlinear].shared_prev
+    v.shared_prev = after
+    v.shared_next = m.vmas[after].shared_next
+    m.vmas[v.shared_next].shared_prev = vma
+    m.vmas[after].shared_next = vma
+
+
+cdef void nonlinear_del(machine_t *m, uint32_t vma) noexcept nogil:
+    cdef vma_t *v = &m.vmas[vma]
+    cdef file_t *f = &m.files[v.file]
+    m.vmas[v.shared_prev].shared_next = v.shared_next
+    m.vmas[v.shared_next].shared_prev = v.shared_prev
+    if f.i_mmap_nonlinear == vma:
+        f.i_mmap_nonlinear = v.shared_next if v.shared_next != vma else 0
+    v.shared_next = v.shared_prev = 0
+
+
+cdef void index_insert(machine_t *m, uint32_t vma) noexcept nogil:
+    if m.vmas[vma].flags & VM_NONLINEAR:
+        m.files[m.vmas[vma].file].nr_i_mmap_nonlinear += 1
+    if kept_apart(m, vma):
+        nonlinear_add(m, vma, 0)
+    else:
+        m.i_mmap.insert(m, vma)
+
+
+cdef void index_insert_fork(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil:
+    if m.vmas[child].flags & VM_NONLINEAR:
+        m.files[m.vmas[child].file].nr_i_mmap_nonlinear += 1
+    if kept_apart(m, child):
+        nonlinear_add(m, child, parent)
+    else:
+        m.i_mmap.insert_fork(m, child, parent)
+
+
+cdef void index_remove(machine_t *m, uint32_t vma) noexcept nogil:
+    if m.vmas[vma].flags & VM_NONLINEAR:
+        m.files[m.vmas[vma].file].nr_i_mmap_nonlinear -= 1
+    if kept_apart(m, vma):
+        nonlinear_del(m, vma)
+    else:
+        m.i_mmap.remove(m, vma)
+
+
 # ---------------------------------------------------------------- link, detach, destroy
 
 cdef void link_list_tree(machine_t *m, uint32_t mm, uint32_t vma) noexcept nogil:
@@ -168,7 +228,7 @@ cdef void vma_link(machine_t *m, uint32_t mm, uint32_t vma) noexcept nogil:
     link_list_tree(m, mm, vma)
     if file != 0:
         m.files[file].refs += 1
-        m.i_mmap.insert(m, vma)
+        index_insert(m, vma)
     spin_unlock_ptl(m, mm)
     if file != 0:
         up_i_shared(m, file)
@@ -183,7 +243,7 @@ cdef void vma_destroy(machine_t *m, uint32_t vma) noexcept nogil:
     cdef uint32_t file = m.vmas[vma].file
     if file != 0:
         down_i_shared(m, file)
-        m.i_mmap.remove(m, vma)
+        index_remove(m, vma)
         up_i_shared(m, file)
     m.rmap.vma_unlink(m, vma)
     if file != 0:
@@ -195,8 +255,10 @@ cdef void vma_destroy(machine_t *m, uint32_t vma) noexcept nogil:
 
 cdef void vma_set_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end, uint64_t pgoff) noexcept nogil:
     # start and pgoff are read by walks that hold the index's or the anon_vma's lock only: both change under it
+    # only; who is kept apart for being nonlinear is found without them, and stays where it is
     cdef vma_t *v = &m.vmas[vma]
-    if v.file != 0:
+    cdef int indexed = v.file != 0 and not kept_apart(m, vma)
+    if indexed:
         down_i_shared(m, v.file)
         m.i_mmap.remove(m, vma)
     m.rmap.vma_adjust_begin(m, vma)
@@ -206,7 +268,7 @@ cdef void vma_set_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end
     v.pgoff = pgoff
     spin_unlock_ptl(m, v.mm)
     m.rmap.vma_adjust_end(m, vma)
-    if v.file != 0:
+    if indexed:
         m.i_mmap.insert(m, vma)
         up_i_shared(m, v.file)
 
@@ -227,6 +289,7 @@ cdef uint32_t split_vma(machine_t *m, uint32_t vma, uint64_t addr, int new_below
     n.mm = v.mm
     n.file = v.file
     n.anon_vma = v.anon_vma
+    n.private_data = v.private_data
     upper = v.pgoff + ((addr - v.start) >> PAGE_SHIFT)
     n.start = v.start if new_below else addr
     n.end = addr if new_below else v.end
@@ -250,7 +313,7 @@ cdef void vma_absorb(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil
     cdef uint32_t file = d.file
     if file != 0:
         down_i_shared(m, file)
-        m.i_mmap.remove(m, dying)
+        index_remove(m, dying)
         up_i_shared(m, file)
     unlink_list_tree(m, dying)
     if m.mms[k.mm].mmap_cache == dying:

@@ -10,12 +10,12 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
     i_mmap_iter, machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_A,
-    PTE_D, PTE_ANON, PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT, RMAP_NODES_ANON)
-from vmcore._fast.counters cimport count_n, ZAP_PTES
+    PTE_D, PTE_ANON, PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT, RMAP_NODES_ALL, RMAP_NODES_ANON, VM_NONLINEAR)
+from vmcore._fast.counters cimport count_n, TRUNCATE_ORPHANS, ZAP_PTES
 from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
 from vmcore._fast.filemap cimport set_page_dirty
-from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_swp
+from vmcore._fast.pagetable cimport file_pte, next_leaf, pte_is_swap, pte_swp
 from vmcore._fast.prefetch cimport prefetch_write
 
 cdef enum:
@@ -122,6 +122,64 @@ cdef void zap_page_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t en
         a = stop
 
 
+# ---------------------------------------------------------------- the mappings of a part of a file
+
+cdef uint64_t zap_nonlinear(machine_t *m, uint32_t vma, uint64_t first, uint64_t last) noexcept nogil:
+    """Pages [first, last] of the file, wherever they are in the vma; their offsets stay behind. Returns how many."""
+    cdef vma_t *v = &m.vmas[vma]
+    cdef mm_t *p = &m.mms[v.mm]
+    cdef int chains = m.rules.rmap_nodes == RMAP_NODES_ALL
+    cdef uint64_t a = v.start
+    cdef uint64_t n = 0
+    cdef uint64_t stop, pte, index
+    cdef uint32_t t, at
+    while a < v.end:
+        t = next_leaf(m, v.mm, &a, v.end)
+        if t == 0:
+            break
+        stop = ((a >> m.leaf_shift) + 1) << m.leaf_shift
+        if stop > v.end:
+            stop = v.end
+        while a < stop:
+            at = (t << m.pt_shift) | (<uint32_t>(a >> PTE_SHIFT) & m.pt_mask)
+            pte = m.ptes[at]
+            if pte & (PTE_P | PTE_PROTNONE) and not pte & PTE_SPECIAL:
+                index = m.frames[pte >> PTE_SHIFT].index
+                if first <= index and index <= last:
+                    m.ptes[at] = 0
+                    p.rss -= 1
+                    zap_present(m, pte, at, chains)
+                    if index != v.pgoff + ((a - v.start) >> PAGE_SHIFT):
+                        m.ptes[at] = file_pte(index)
+                    n += 1
+            a += <uint64_t>1 << PAGE_SHIFT
+    count_n(m, ZAP_PTES, n)
+    return n
+
+
+cdef void unmap_nonlinear_vmas(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
+    """2.6.7 reads all ptes of every nonlinear vma. Older kernels forget them: what the linear ranges have missed stays
+    mapped there when it leaves the page cache, an orphan that its tasks go on seeing. Here it is counted and unmapped
+    all the same, since a mapped page without a file is nothing that could be kept right."""
+    cdef uint32_t vma
+    cdef i_mmap_iter it
+    if m.files[file].nr_i_mmap_nonlinear == 0:
+        return
+    if m.rules.nonlinear_list:
+        vma = m.files[file].i_mmap_nonlinear
+        while vma != 0:
+            zap_nonlinear(m, vma, first, last)
+            vma = m.vmas[vma].shared_next
+            if vma == m.files[file].i_mmap_nonlinear:
+                return
+        return
+    vma = m.i_mmap.first(m, file, 0, ~<uint64_t>0 >> PAGE_SHIFT, &it)
+    while vma != 0:
+        if m.vmas[vma].flags & VM_NONLINEAR:
+            count_n(m, TRUNCATE_ORPHANS, zap_nonlinear(m, vma, first, last))
+        vma = m.i_mmap.next(m, &it)
+
+
 cdef void unmap_mapping_range(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
     cdef i_mmap_iter it
     cdef uint64_t lo, hi
@@ -136,3 +194,4 @@ cdef void unmap_mapping_range(machine_t *m, uint32_t file, uint64_t first, uint6
             hi = last
         zap_page_range(m, vma, v.start + ((lo - v.pgoff) << PAGE_SHIFT), v.start + ((hi - v.pgoff + 1) << PAGE_SHIFT))
         vma = m.i_mmap.next(m, &it)
+    unmap_nonlinear_vmas(m, file, first, last)

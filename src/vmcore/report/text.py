@@ -32,7 +32,22 @@ def compare_table(kernels: dict[str, Result], width: int | None) -> str:
         lines += ["", *said]
     if any("/" in cell(figure, result) for figure in [*shown, *same] for result in kernels.values()):
         lines += ["", "a/b: of a bytes, b lie in low memory; a alone: all of them, or there is no high memory"]
+    lines += notes(kernels)
     return "\n".join(lines)
+
+
+def notes(kernels: dict[str, Result]) -> list[str]:
+    """What no column shows, of kernels where it happened: pages that reclaim could not find, and copies for mremap."""
+    lines = []
+    for name, result in kernels.items():
+        stat = result["vmstat"]
+        left, taken = stat.get("rmap_nonlinear_unfound", 0), stat.get("rmap_nonlinear_unmapped", 0)
+        if left:
+            lines.append(f"{name}: {left} walks left their page mapped in a nonlinear mapping;"
+                         f" scans of such mappings took {taken} ptes down")
+        if stat.get("mremap_cows", 0):
+            lines.append(f"{name}: mremap copied {stat['mremap_cows']} pages that were shared, to move them")
+    return [""] * bool(lines) + lines
 
 
 def _groups(shown: list[Figure]) -> list[tuple[str, list[Figure]]]:

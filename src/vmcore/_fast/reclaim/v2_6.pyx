@@ -21,7 +21,8 @@ from libc.string cimport memcpy
 from vmcore._fast.clock cimport wait_event
 from vmcore._fast.counters cimport (
     ALLOCSTALL, EXITS, KSWAPD_STEAL, NR_COUNTERS, PAGEOUTRUN, PGACTIVATE, PGALLOC_DMA, PGALLOC_HIGH, PGALLOC_NORMAL,
-    PGDEACTIVATE, PGFREE, PGREFILL_HIGH, PGROTATED, RMAP_PTES_EXAMINED, RMAP_UNMAP_SUCCESS, PGSCAN_DIRECT_HIGH,
+    PGDEACTIVATE, PGFREE, PGREFILL_HIGH, PGROTATED, RMAP_NONLINEAR_PTES, RMAP_PTES_EXAMINED, RMAP_UNMAP_SUCCESS,
+    PGSCAN_DIRECT_HIGH,
     PGSCAN_KSWAPD_HIGH, PGSTEAL_HIGH, RECLAIM_ACTIVATE_NOSWAP, RECLAIM_ACTIVATE_REFERENCED, RECLAIM_ACTIVATE_UNMAP,
     RECLAIM_ACTIVATE_WRITEPAGE, RECLAIM_KEEP_AGAIN, RECLAIM_KEEP_COUNT, RECLAIM_KEEP_DIRTY, RECLAIM_KEEP_LOCKED,
     RECLAIM_KEEP_WRITEBACK, RECLAIM_PRIORITY_MIN, count, count_n, count_zone,
@@ -78,7 +79,7 @@ cdef int reclaim_mapped_now(machine_t *m, zone_t *zone) noexcept nogil:
 cdef uint64_t changes(machine_t *m) noexcept nogil:
     cdef uint64_t *c = m.counters
     return (c[PGFREE] + c[PGALLOC_HIGH] + c[PGALLOC_NORMAL] + c[PGALLOC_DMA] + c[PGACTIVATE] + c[PGDEACTIVATE]
-            + c[PGROTATED] + c[RMAP_UNMAP_SUCCESS] + c[EXITS])
+            + c[PGROTATED] + c[RMAP_UNMAP_SUCCESS] + c[RMAP_NONLINEAR_PTES] + c[EXITS])
 
 
 cdef int idle_pass(machine_t *m, int z) noexcept nogil:
@@ -191,7 +192,8 @@ cdef inline int page_mapping_inuse(machine_t *m, uint32_t pfn, frame_t *f) noexc
         return 1
     if f.mapping == 0 or f.flags & PG_ANON:
         return 0
-    return m.files[f.mapping].i_mmap != 0 or m.files[f.mapping].i_mmap_shared != 0
+    return (m.files[f.mapping].i_mmap != 0 or m.files[f.mapping].i_mmap_shared != 0
+            or m.files[f.mapping].i_mmap_nonlinear != 0)
 
 
 cdef inline int anonymous_without_slot(machine_t *m, uint32_t pfn, frame_t *f) noexcept nogil:

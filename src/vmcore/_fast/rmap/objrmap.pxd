@@ -2,6 +2,9 @@
 # 2.3. Shared by every design that has no per-page record of file mappings. Nothing is kept per page or per mapping; a
 # walk costs what the file's index costs (m.i_mmap), plus one page-table lookup for each vma that covers the page.
 #
+# Nonlinear vmas are walked by the same formula as long as they are in the index, which finds what is linear there; what
+# a walk has left mapped is rmap/nonlinear's business. page_referenced never sees it.
+#
 # Counts: RMAP_VMAS_VISITED every vma the index looked at (I_MMAP_NODES_VISITED of the walk), RMAP_RANGE_SKIPS those of
 # them that do not cover the page, RMAP_MMS_VISITED page tables looked up (trylock taken), RMAP_PTES_EXAMINED entries
 # compared.

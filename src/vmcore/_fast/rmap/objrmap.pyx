@@ -15,11 +15,13 @@ from vmcore._fast.locks cimport (
 from vmcore._fast.bugs cimport (
     bug, BUG_RMAP_ADD_FILE_ANON, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_VM_RESERVED)
 from vmcore._fast.counters cimport (
-    count, count_n, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_MMS_VISITED, RMAP_RANGE_SKIPS, RMAP_TRYLOCK_FAILS,
+    count, count_n, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_MMS_VISITED, RMAP_NONLINEAR_UNFOUND, RMAP_RANGE_SKIPS,
+    RMAP_TRYLOCK_FAILS,
     I_MMAP_LOOKUPS, I_MMAP_NODES_VISITED)
 from vmcore._fast.frame cimport page_count
 from vmcore._fast.pagetable cimport pte_lookup
 from vmcore._fast.prefetch cimport prefetch_write
+from vmcore._fast.rmap.nonlinear cimport maybe_nonlinear, unmap_nonlinear
 from vmcore._fast.rmap.rmap cimport referenced_pte, unmap_pte, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
 
 cdef struct batch_t:
@@ -211,8 +213,12 @@ cdef int try_to_unmap_file(machine_t *m, uint32_t pfn) noexcept nogil:
             polled = m.counters[I_MMAP_NODES_VISITED]
             if safe_point(m) < 0:
                 break
-    up_i_shared(m, file)
     count_walk(m, m.counters[I_MMAP_NODES_VISITED] - nodes, taken)
+    if r != SWAP_FAIL and m.mapcount[pfn] != 0 and maybe_nonlinear(m, pfn) and m.host_error == 0:
+        unmap_nonlinear(m, pfn)
+        if m.mapcount[pfn] != 0:
+            count(m, RMAP_NONLINEAR_UNFOUND)
+    up_i_shared(m, file)
     if r == SWAP_FAIL:
         return SWAP_FAIL
     return SWAP_SUCCESS if m.mapcount[pfn] == 0 else SWAP_AGAIN

@@ -29,7 +29,7 @@ from vmcore._fast.counters cimport (
     RMAP_CHAIN_ADDS, RMAP_CHAIN_CONVERSIONS, RMAP_CHAIN_COLLAPSES, RMAP_CHAIN_NODES_SEARCHED,
     RMAP_CHAIN_SLOTS_SEARCHED, RMAP_TRYLOCK_FAILS)
 from vmcore._fast.frame cimport GFP_KERNEL, page_mapped
-from vmcore._fast.pagetable cimport pte_pfn, pte_present
+from vmcore._fast.pagetable cimport file_pte, pte_pfn, pte_present
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
 from vmcore._fast.rmap.rmap cimport (
@@ -260,6 +260,10 @@ cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
         spin_unlock_ptl(m, mm)
         return SWAP_FAIL
     unmap_pte(m, pfn, mm, pte)
+    # a nonlinear place is remembered in the pte. While mremap moves ptes that no vma covers yet, find_vma gives the one
+    # above, and a linear place can come out of this as a file pte too: it says the same
+    if m.ptes[pte] == 0 and m.frames[pfn].index != m.vmas[vma].pgoff + ((addr - m.vmas[vma].start) >> PAGE_SHIFT):
+        m.ptes[pte] = file_pte(m.frames[pfn].index)
     spin_unlock_ptl(m, mm)
     m.mapcount[pfn] -= 1
     return SWAP_SUCCESS
