@@ -456,3 +456,14 @@ def test_an_engine_that_has_not_booted():
                  lambda: engine.touch(1, 1)):
         with pytest.raises(RuntimeError, match="not booted"):
             call()
+
+
+def test_out_of_memory_with_nobody_to_kill_is_a_panic():
+    """Tasks without an address space have a badness of 0: Linux would panic, the machine stays as it was."""
+    m = vmcore.Machine(ram="5M", swap=0, kernel="2.6.5", arch="i386")
+    parent = m.spawn("parent")
+    with pytest.raises(vmcore.KernelBug, match="oom_no_victim"):
+        for number in range(1000):
+            parent.fork(str(number))
+    m.check()
+    assert parent.alive and m.vmstat()["oom_kills"] == 0

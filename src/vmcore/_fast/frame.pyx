@@ -473,7 +473,7 @@ cdef uint32_t alloc_slow(machine_t *m, int top, uint32_t gfp, uint32_t order) no
         m.pf = pf | (m.pf & PF_SWAPOFF_FAILED)
         if m.host_error != 0:
             return 0
-        if m.pf & PF_SWAPOFF_FAILED:
+        if m.pf & PF_SWAPOFF_FAILED or m.bug != 0:
             return alloc_failed(m)
         pfn = take(m, top, gfp, order, MARK_LOW if m.rules.zone_protection else MARK_MIN)
         if low and not refused and (pfn == 0 or m.counters[OOM_KILLS] != kills):

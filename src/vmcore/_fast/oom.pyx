@@ -3,9 +3,13 @@
 It acts only after ten calls within a window of one to five seconds, five seconds after its last kill at the earliest,
 and never while there is free swap. The last test can make this kernel loop for ever (free swap, but nothing that could
 go there); then alloc_pages() asks with m.livelock_since set, and the choice of victim is the kernel's own all the same.
+
+Badness is a task's address space, divided; tasks with next to none have 0 and are never chosen. When nobody is left to
+choose, the kernel panics: here the allocation fails and the boundary raises KernelBug, with the machine as it stood.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
+from vmcore._fast.bugs cimport BUG_OOM_NO_VICTIM, bug
 from vmcore._fast.counters cimport OOM_CALLS, OOM_KILLS, count
 from vmcore._fast.fork cimport do_exit
 from vmcore._fast.records cimport (
@@ -65,6 +69,7 @@ cdef void oom_kill(machine_t *m) noexcept nogil:
             worst = points
             victim = pid
     if victim == 0:
+        bug(m, BUG_OOM_NO_VICTIM, m.nr_tasks, 0, 0)
         return
     count(m, OOM_KILLS)
     m.oom_lastkill = m.now
