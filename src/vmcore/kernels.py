@@ -45,6 +45,7 @@ _ANON_VMA = {
     "mremap_link_first": 1,
 }
 RMAP: Mapping[str, Rmap] = {
+    "none": Rmap(0, 0, 0, {}, finds_pages=False),  # 2.1: page count only
     "pte_chain": Rmap(None, 0, 0, {"rmap_nodes": 1}),  # 2.2
     # a chain, a direct pte or a mapcount in one union; PG_anon says which (1.1, 1.2, 5.1)
     "objrmap_core": Rmap(None, 0, 0, {"rmap_nodes": 2, "page_anon": 1}),
@@ -82,8 +83,11 @@ I_MMAP: Mapping[str, Index] = {
     "prio_tree": Index(2),  # the union of prio node and vm_set: 4 words (1.6, 3.3)
     "interval_tree": Index(2),  # rb_node, 3 words by then, and the greatest last of its subtree (linux-modern 2.1)
 }
-RECLAIM: Mapping[str, bool] = {"v2_6": True}  # _fast/reclaim/NAME.pyx; True: it needs an rmap that finds pages
+# _fast/reclaim/NAME.pyx; True: it needs an rmap that finds pages. v2_4 walks page tables, whatever the rmap could tell
+RECLAIM: Mapping[str, bool] = {"v2_4": False, "v2_6": True}
 MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
+    # 2.4: anonymous VMAs by flags alone, files never
+    "anon": {"merge_mprotect": 1, "merge_mremap": 1, "merge_anon_only": 1},
     # 2.6.5: anonymous VMAs by flags alone; mprotect merges, and so does the target of mremap
     "flags": {"merge_mprotect": 1, "merge_mremap": 1},
     # -aa1: contiguous pgoff, same anon_vma; not in mprotect and mremap
@@ -313,7 +317,42 @@ def _of_2_6_5(name: str, source: str, rmap: str, merge: str, i_mmap: str = "list
     )
 
 
+# 2.4.27 (7.2, 4.3, 4.6, 6.8, 6.9, 6.10, 7.8, 9.2). "no_oom_killer" is 0: 2.4.23 made the killer an option, and the
+# engine's users expect the kernel's choice of victim, not the death of whoever faults first.
+_RULES_2_4 = {
+    "max_map_count": 65536,
+    "min_free_min": 128,
+    "min_free_max": 16384,
+    "global_lru": 1,
+    "lru_direct": 1,
+    "anon_inactive": 1,
+    "no_pcp": 1,
+    "classzone": 1,
+    "page_hash": 1,
+    "io_locks": 1,
+    "oom_rough_sqrt": 1,
+    "overcommit_old": 1,
+    "mlock_half": 1,
+    "vma_hwalign": 1,
+    "meminfo_old": 1,
+    "zap_accessed": 2,
+    "remap_missing": 1,  # 4.8: a call of 2.6
+}
+_2_4 = Kernel(
+    "2.4",
+    2004,
+    "V24",
+    "none",
+    "list",
+    "v2_4",
+    "anon",
+    page_bytes={4: 48, 8: 96},  # 1.1
+    vma_bytes={4: 68, 8: 136},  # 1.6
+    data=_RULES_2_4,
+)
+
 _ALL = (
+    _2_4,
     _of_2_6_5("2.6.5", "V265", "pte_chain", "flags"),
     # Dave McCracken's core: what it keeps of 2.6.5 for anonymous pages, what -aa took from it for files (2.2, 2.3)
     _of_2_6_5("2.6.5-objrmap", "V265, AAS, SEED", "objrmap_core", "flags"),

@@ -77,7 +77,7 @@ def vmstat(engine: Engine) -> dict[str, int]:
 
 
 def meminfo(engine: Engine) -> dict[str, int]:
-    """The 22 lines of /proc/meminfo of 2.6.5, in kB."""
+    """The lines of /proc/meminfo, in kB: 22 of 2.6.5, or the 14 of 2.4 (below its table in bytes)."""
     n = engine.numbers()
     zones = n["zones"]
     total = sum(z["present"] - z["reserved"] for z in zones)
@@ -108,6 +108,9 @@ def meminfo(engine: Engine) -> dict[str, int]:
         "Committed_AS": n["committed"],
         "PageTables": _frames(engine, "page_tables"),
     }
+    if n["rules"]["meminfo_old"]:  # 2.4: no lines below SwapFree, and one that no longer meant anything
+        kept = ("MemTotal", "MemFree", "MemShared", *list(pages)[2:13])
+        return {name: pages.get(name, 0) * PAGE_KB for name in kept}
     out = {name: value * PAGE_KB for name, value in pages.items()}
     out.update(VmallocTotal=vmalloc, VmallocUsed=0, VmallocChunk=vmalloc)
     return out

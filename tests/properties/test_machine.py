@@ -12,6 +12,19 @@ class _Box265(Box):
     KERNELS = ("2.6.5",)
 
 
+class _Box24(Box):
+    KERNELS = ("2.4",)
+
+
+class _Box24Zones(Box):
+    """Two zones on one pair of lists, one of them too small for its class."""
+
+    KERNELS = ("2.4",)
+    OPTIONS = {"ram": "18M", "swap": [("7M", 1), ("7M", 1)], "page_cluster": 0}
+    BALLAST = 3050
+    SWAP = "7M"
+
+
 class _BoxAa1(Box):
     KERNELS = ("2.6.5-aa1",)
 
@@ -56,6 +69,8 @@ class _TwinsScan(Box):
 
 
 Test265 = _Box265.TestCase
+Test24 = _Box24.TestCase
+Test24Zones = _Box24Zones.TestCase
 TestScan = _BoxScan.TestCase
 TestTwinsScan = _TwinsScan.TestCase
 TestAa1 = _BoxAa1.TestCase

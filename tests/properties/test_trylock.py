@@ -22,6 +22,11 @@ class _Trylock265(Box):
     OPTIONS = {"trylock_rate": 300, "trylock_seed": 7}
 
 
+class _Trylock24(Box):
+    KERNELS = ("2.4",)
+    OPTIONS = {"trylock_rate": 300, "trylock_seed": 5}
+
+
 class _TrylockAa1(Box):
     KERNELS = ("2.6.5-aa1",)
     OPTIONS = {"trylock_rate": 300, "trylock_seed": 11}
@@ -30,11 +35,12 @@ class _TrylockAa1(Box):
 class _TrylockTwins(Box):
     """The streams of failures differ between the kernels; what user space sees must not."""
 
-    KERNELS = ("2.6.5", "2.6.5-aa1")
+    KERNELS = ("2.4", "2.6.5", "2.6.5-aa1")
     OPTIONS = {"trylock_rate": 100, "trylock_seed": 3}
 
 
 Test265 = _Trylock265.TestCase
+Test24 = _Trylock24.TestCase
 TestAa1 = _TrylockAa1.TestCase
 TestTwins = _TrylockTwins.TestCase
 

@@ -61,6 +61,13 @@ class _TwinsIndexes(_Twins):
     KERNELS = tuple(vmcore.KERNELS["2.6.5-aa1"].replace(i_mmap=index) for index in I_MMAP)
 
 
+class _Twins24(_Twins):
+    """Without reverse map against with one: pages leave memory by other ways, and come back the same."""
+
+    KERNELS = ("2.4", "2.6.5-aa1")
+
+
 TestTwins = _Twins.TestCase
+TestTwins24 = _Twins24.TestCase
 TestTwinsPae = _TwinsPae.TestCase
 TestTwinsIndexes = _TwinsIndexes.TestCase

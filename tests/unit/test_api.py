@@ -194,7 +194,7 @@ def test_rlimits_and_caps(task):
 
 # ---------------------------------------------------------------- files
 
-def test_files(machine, task):
+def test_files(machine, task, kernel):
     f = machine.open("f", "16K")
     assert (f.size, f.name, f.closed) == (16384, "f", False)
     assert machine.file("f") is f and machine.file(f.number) is f
@@ -209,7 +209,8 @@ def test_files(machine, task):
     assert f.invalidate() == cached - 1 and f.nrpages == 1          # all but the mapped page
     if machine.kernel.rules("x86_64")["unmap_young_fails"]:
         assert f.invalidate(mapped=True) == 0 and f.nrpages == 1    # young: that is all it learns
-    assert f.invalidate(mapped=True) == 1 and f.nrpages == 0
+    # 2.4 cannot find the pte of a page, so a mapped one stays
+    assert f.invalidate(mapped=True) == (kernel != "2.4") and f.nrpages == (kernel == "2.4")
     assert task.read(a) == 42                                       # read back from disk
     f.truncate("8K")
     with pytest.raises(vmcore.BusError):
@@ -236,7 +237,7 @@ def test_readonly_file_and_device(machine, task):
 
 # ---------------------------------------------------------------- numbers
 
-def test_vmstat_and_meminfo(machine, task):
+def test_vmstat_and_meminfo(machine, task, kernel):
     a = task.mmap(None, 100 * PAGE, RW, PRIVATE)
     task.touch_range(a, 100 * PAGE, write=True)
     v, info = machine.vmstat(), machine.meminfo()
@@ -244,8 +245,12 @@ def test_vmstat_and_meminfo(machine, task):
     assert names[:6] == ["nr_dirty", "nr_writeback", "nr_unstable", "nr_page_table_pages", "nr_mapped", "nr_slab"]
     assert names[6] == "pgpgin" and names[36] == "pgrotated" and names[6:6 + len(COUNTER_NAMES)] == list(COUNTER_NAMES)
     assert (v["nr_mapped"], v["pgfault"], v["fault_anon"], v["nr_tasks"]) == (100, 100, 100, 1)
-    assert len(info) == 22 and next(iter(info)) == "MemTotal" and list(info)[-1] == "VmallocChunk"
-    assert info["Mapped"] == 400 and info["PageTables"] == 4 * v["nr_page_table_pages"]
+    assert next(iter(info)) == "MemTotal"
+    if kernel == "2.4":
+        assert len(info) == 14 and list(info)[-1] == "SwapFree"
+    else:
+        assert len(info) == 22 and list(info)[-1] == "VmallocChunk"
+        assert info["Mapped"] == 400 and info["PageTables"] == 4 * v["nr_page_table_pages"]
     assert info["SwapTotal"] == 16384 - 4
     assert info["LowTotal"] == info["MemTotal"] and info["HighTotal"] == 0
     assert stats.meminfo_text(info).splitlines()[0] == f"MemTotal:     {info['MemTotal']:>8} kB"
@@ -255,7 +260,10 @@ def test_vmstat_and_meminfo(machine, task):
 def test_i386_zones(kernel):
     m = vmcore.Machine(ram="1G", arch="i386", kernel=kernel)
     assert [z["present"] for z in m.zones()] == [4096, 225280, 32768]
-    assert [(z["min"], z["low"], z["high"]) for z in m.zones()] == [(4, 8, 12), (234, 468, 702), (32, 64, 96)]    # 7.6
+    marks = [(4, 8, 12), (234, 468, 702), (32, 64, 96)]                         # 7.6
+    if kernel == "2.4":
+        marks = [(32, 64, 96), (255, 510, 765), (255, 510, 765)]                # 7.2
+    assert [(z["min"], z["low"], z["high"]) for z in m.zones()] == marks
     info = m.meminfo()
     assert info["HighTotal"] == 131072 and info["LowTotal"] + info["HighTotal"] == info["MemTotal"]
     assert vmcore.Machine(ram="64M", arch="i386", kernel=kernel).meminfo()["HighTotal"] == 0
@@ -267,12 +275,12 @@ def test_slabinfo_and_ledger(machine, task, kernel):
     task.fork().touch(a)
     slabs = {s.name: s for s in machine.slabinfo()}
     vma = slabs["vm_area_struct"]
-    assert vma.objsize == vmcore.KERNELS[kernel].rules("x86_64")["vma_size"]
+    assert vma.objsize == (192 if kernel == "2.4" else vmcore.KERNELS[kernel].rules("x86_64")["vma_size"])
     assert vma.active_objs == 2 and vma.num_slabs == 1 and vma.bytes == PAGE
     text = stats.slabinfo_text(machine.slabinfo()).splitlines()
     assert text[0] == "slabinfo - version: 2.0" and len(text) == 2 + len(slabs)
     # a chain node for each of ten pages, an anon_vma, two anonmms, a fork group
-    held = {"pte_chain": 10 * 64, "objrmap_core": 10 * 64, "anon_vma": 24, "anonmm": 2 * 40, "fork_tree": 24}
+    held = {"none": 0, "pte_chain": 10 * 64, "objrmap_core": 10 * 64, "anon_vma": 24, "anonmm": 2 * 40, "fork_tree": 24}
     assert machine.vmstat()["rmap_bytes"] == held[vmcore.KERNELS[kernel].rmap]
     ledger = machine.ledger()
     assert {"mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm", "mm",
@@ -280,7 +288,7 @@ def test_slabinfo_and_ledger(machine, task, kernel):
     keys = {"bytes", "low_bytes", "peak_bytes", "low_peak_bytes", "low_refusals"}
     assert all(set(line) == keys for line in ledger.values())
     assert ledger["stack"]["bytes"] == 2 * 8192 and ledger["vma"]["bytes"] == PAGE
-    assert sum(s.bytes for s in slabs.values()) == machine.meminfo()["Slab"] * 1024
+    assert sum(s.bytes for s in slabs.values()) == 4 * machine.vmstat()["nr_slab"] * 1024
 
 
 # ---------------------------------------------------------------- views
@@ -397,7 +405,7 @@ def test_out_of_memory_kills(boot):
         t.touch_range(a, 32 << 20, write=True)
     assert caught.value.task == t and caught.value.by in ("oom", "fault") and 0 < caught.value.index < 8192
     assert not t.alive and t.killed_by == caught.value.by and t.status()["State"].startswith("X")
-    assert m.meminfo()["Mapped"] == 0 and m.processes() == []
+    assert m.vmstat()["nr_mapped"] == 0 and m.processes() == []
 
 
 def test_swap_areas(boot):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.conftest import KERNELS_2_6
 
 import vmcore
 from vmcore._fast import records
@@ -19,6 +20,12 @@ RW = 3
 POOL = {name: number for number, name in enumerate(records.POOL_NAMES)}
 PTE = {"present": 1, "rw": 2, "accessed": 0x20, "dirty": 0x40, "anon": 0x200, "special": 0x400}
 BIG = 0xFFFFFFF0
+
+
+@pytest.fixture(params=KERNELS_2_6)
+def kernel(request: pytest.FixtureRequest) -> str:
+    """2.4 has other lists, other free lists and starts pages elsewhere: test_2_4.py."""
+    return request.param
 
 
 class Busy:

@@ -458,12 +458,28 @@ def test_an_engine_that_has_not_booted():
             call()
 
 
-def test_out_of_memory_with_nobody_to_kill_is_a_panic():
+@pytest.mark.parametrize("kernel", ["2.4", "2.6.5"])
+def test_out_of_memory_with_nobody_to_kill_is_a_panic(kernel):
     """Tasks without an address space have a badness of 0: Linux would panic, the machine stays as it was."""
-    m = vmcore.Machine(ram="5M", swap=0, kernel="2.6.5", arch="i386")
+    m = vmcore.Machine(ram="5M", swap=0, kernel=kernel, arch="i386")
     parent = m.spawn("parent")
     with pytest.raises(vmcore.KernelBug, match="oom_no_victim"):
         for number in range(1000):
             parent.fork(str(number))
     m.check()
     assert parent.alive and m.vmstat()["oom_kills"] == 0
+
+
+def test_a_livelock_that_begins_at_time_0_ends_after_ten_seconds():
+    """All memory is locked and swap is free: the killer never acts by itself, and is made to the first time round."""
+    m = vmcore.Machine(ram="16M", swap="16M", kernel="2.6.5", overcommit_memory=1)
+    t = m.spawn("t")
+    at = t.mmap(None, 24 << 20, 3, vmcore.MAP_PRIVATE | vmcore.MAP_ANONYMOUS)
+    assert m.now == 0
+    with pytest.raises(vmcore.TaskKilled) as e:
+        t.mlock(at, 24 << 20)
+    assert e.value.by == "oom"
+    stat = m.vmstat()
+    assert stat["alloc_livelock"] == stat["oom_kills"] == 1
+    assert 10e9 < m.now < 11e9
+    m.check()

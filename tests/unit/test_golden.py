@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from tests.conftest import KERNELS_2_6
 
 import vmcore
 from vmcore._fast.records import (
@@ -29,6 +30,12 @@ RW, RO = 3, 1
 PRIVATE_ANON, SHARED_ANON, PRIVATE = 0x22, 0x21, 0x02
 
 Boot = Callable[..., vmcore.Machine]
+
+
+@pytest.fixture(params=KERNELS_2_6)
+def kernel(request: pytest.FixtureRequest) -> str:
+    """2.4 has other lists, other free lists and starts pages elsewhere: test_2_4.py."""
+    return request.param
 
 
 class Counts(NamedTuple):

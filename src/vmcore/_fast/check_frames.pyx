@@ -100,7 +100,7 @@ cdef int check_zone(check_t *c, int z) noexcept nogil:
     cdef uint32_t order
     if zone.present != zone.end_pfn - zone.start_pfn or zone.reserved > zone.bump - zone.start_pfn:
         return fail(c, CHECK_ZONE, z, zone.bump, zone.present)
-    if zone.lruvec >= 3:
+    if zone.lruvec != (0 if m.rules.global_lru else <uint32_t>z):
         return fail(c, CHECK_ZONE, z, zone.lruvec, 0)
     for pfn in range(zone.start_pfn, zone.start_pfn + zone.reserved):
         c.census[pfn] = OWN_RESERVED
@@ -184,7 +184,8 @@ cdef int check_owners(check_t *c) noexcept nogil:
 
 # ---------------------------------------------------------------- LRU lists
 
-cdef int check_chunk(check_t *c, int z, lru_list_t *l, uint32_t list, uint32_t k, uint64_t *alive) noexcept nogil:
+cdef int check_chunk(check_t *c, int vec, lru_list_t *l, uint32_t list, uint32_t k, uint64_t *alive,
+                     uint64_t *by_zone) noexcept nogil:
     cdef machine_t *m = c.m
     cdef lru_chunk_t *chunk = &m.lru_chunks[k]
     cdef uint32_t first = l.head_slot if k == l.head_chunk else 0
@@ -201,8 +202,9 @@ cdef int check_chunk(check_t *c, int z, lru_list_t *l, uint32_t list, uint32_t k
         pfn = chunk.pfn[s]
         if pfn == <uint32_t>LRU_TOMB:
             continue
-        if not used_pfn(m, pfn) or pfn_zone(m, pfn) != z:
+        if not used_pfn(m, pfn) or m.zones[pfn_zone(m, pfn)].lruvec != <uint32_t>vec:
             return fail(c, CHECK_LRU_ENTRY, l.id, k, pfn)
+        by_zone[pfn_zone(m, pfn) * NR_LRU + list] += 1
         f = &m.frames[pfn]
         if (f.flags & PG_LRU) == 0 or f.lru != ((k << LRU_SLOT_BITS) | s):
             return fail(c, CHECK_LRU_ENTRY, l.id, k, pfn)
@@ -217,9 +219,9 @@ cdef int check_chunk(check_t *c, int z, lru_list_t *l, uint32_t list, uint32_t k
     return 0
 
 
-cdef int check_list(check_t *c, int z, uint32_t list, uint64_t *chunks) noexcept nogil:
+cdef int check_list(check_t *c, int vec, uint32_t list, uint64_t *chunks, uint64_t *by_zone) noexcept nogil:
     cdef machine_t *m = c.m
-    cdef lru_list_t *l = &m.lruvecs[m.zones[z].lruvec].lists[list]
+    cdef lru_list_t *l = &m.lruvecs[vec].lists[list]
     cdef uint32_t k = l.head_chunk
     cdef uint32_t prev = 0
     cdef uint64_t alive = 0
@@ -230,7 +232,7 @@ cdef int check_list(check_t *c, int z, uint32_t list, uint64_t *chunks) noexcept
             return fail(c, CHECK_LRU_CHUNK, l.id, k, n)
         if m.lru_chunks[k].prev != prev or m.lru_chunks[k].list != l.id:
             return fail(c, CHECK_LRU_CHUNK, l.id, k, prev)
-        if check_chunk(c, z, l, list, k, &alive) < 0:
+        if check_chunk(c, vec, l, list, k, &alive, by_zone) < 0:
             return -1
         prev = k
         k = m.lru_chunks[k].next
@@ -245,13 +247,19 @@ cdef int check_list(check_t *c, int z, uint32_t list, uint64_t *chunks) noexcept
 
 cdef int check_lru(check_t *c) noexcept nogil:
     cdef machine_t *m = c.m
+    cdef uint64_t by_zone[6]        # MAX_ZONES * NR_LRU
     cdef uint64_t chunks = 0
     cdef uint32_t list
-    cdef int z
+    cdef int vec, z
+    memset(by_zone, 0, sizeof(by_zone))
+    for vec in range(<int>m.nr_zones):
+        for list in range(NR_LRU):
+            if check_list(c, vec, list, &chunks, by_zone) < 0:
+                return -1
     for z in range(<int>m.nr_zones):
         for list in range(NR_LRU):
-            if check_list(c, z, list, &chunks) < 0:
-                return -1
+            if m.zones[z].nr_lru[list] != (by_zone[z * NR_LRU + list] if m.rules.global_lru else 0):
+                return fail(c, CHECK_LRU_COUNT, z, by_zone[z * NR_LRU + list], m.zones[z].nr_lru[list])
     if chunks != m.pools[<int>POOL_LRU_CHUNK].live:
         return fail(c, CHECK_LRU_CHUNK, 0, chunks, m.pools[<int>POOL_LRU_CHUNK].live)
     return 0

@@ -106,22 +106,26 @@ cdef int check_mmlist(check_t *c) noexcept nogil:
     cdef uint64_t n = 0
     cdef uint32_t mm = m.mmlist
     cdef uint32_t next
+    cdef int found = m.swap_mm == 0     # the place of swap_out (2.4) is on the ring, or at init_mm before it
     if mm == 0:
-        return fail(c, CHECK_MM_LIST, 0, 0, c.mms) if c.mms != 0 else 0
+        return fail(c, CHECK_MM_LIST, 0, m.swap_mm, c.mms) if c.mms + m.mmlist_nr + m.swap_mm != 0 else 0
     while True:
         if not mm_is_live(m, mm):
             return fail(c, CHECK_MM_LIST, mm, n, c.mms)
         next = m.mms[mm].mmlist_next
         if not in_pool(m, POOL_MM, next) or m.mms[next].mmlist_prev != mm:
             return fail(c, CHECK_MM_LIST, mm, next, c.mms)
+        if m.mms[mm].swap_address > m.rules.task_size:
+            return fail(c, CHECK_MM_LIST, mm, m.mms[mm].swap_address, m.rules.task_size)
+        found |= mm == m.swap_mm
         n += 1
         mm = next
         if mm == m.mmlist:
             break
         if n > c.mms:
             return fail(c, CHECK_MM_LIST, mm, n, c.mms)
-    if n != c.mms:
-        return fail(c, CHECK_MM_LIST, 0, n, c.mms)
+    if n != c.mms or n != m.mmlist_nr or not found:
+        return fail(c, CHECK_MM_LIST, m.swap_mm, n, c.mms)
     return 0
 
 

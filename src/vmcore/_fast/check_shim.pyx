@@ -6,6 +6,7 @@ call with the opposite number.
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from vmcore._fast.core cimport Core
+from vmcore._fast.reclaim.swap_out cimport swap_out
 from vmcore._fast.records cimport NR_POOLS, PG_LOCKED, machine_t
 
 
@@ -27,6 +28,10 @@ cdef object field(machine_t *m, str name, int64_t delta):
         m.nr_tasks += <uint32_t>delta
     elif name == "committed":
         m.committed += delta
+    elif name == "swap_mm":
+        m.swap_mm += <uint32_t>delta
+    elif name == "mmlist_nr":
+        m.mmlist_nr += <uint32_t>delta
     elif name == "due_nr":
         m.due_nr += <uint32_t>delta
     else:
@@ -60,6 +65,8 @@ def _py_damage(Core engine, str what, uint64_t index=0, int64_t delta=1, uint64_
         m.zones[index].area[which].head += d
     elif what == "zone.pcp.count":
         m.zones[index].pcp[which].count += d
+    elif what == "zone.nr_lru":
+        m.zones[index].nr_lru[which] += delta
     elif what == "zone.bump":
         m.zones[index].bump += d
     elif what == "lru.nr":
@@ -127,3 +134,8 @@ def _py_poke(Core engine, uint64_t pool, uint64_t index, uint64_t offset, uint64
     else:
         raise ValueError(f"size {size} is not 2, 4 or 8")
     return old
+
+
+def _py_swap_out(Core engine, int classzone):
+    """One call of 2.4's swap_out for a class."""
+    return swap_out(engine.m, classzone)

@@ -76,7 +76,7 @@ cdef int check_objects(check_t *c) noexcept nogil:
             or expect(c, CACHE_PTE_CHAIN, m.pools[<int>POOL_PTE_CHAIN].live) < 0
             or expect(c, CACHE_TASK, c.tasks) < 0
             or expect(c, CACHE_FS, c.tasks) < 0
-            or expect(c, CACHE_RADIX, c.radix_nodes + c.swap_nodes) < 0
+            or expect(c, CACHE_RADIX, 0 if m.rules.page_hash else c.radix_nodes + c.swap_nodes) < 0
             or expect(c, CACHE_INODE, c.files) < 0
             or expect(c, CACHE_DENTRY, c.files) < 0
             or expect(c, CACHE_FILP, c.files) < 0):

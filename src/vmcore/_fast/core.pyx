@@ -26,7 +26,7 @@ from vmcore._fast.counters cimport NR_COUNTERS, OOM_KILLS
 from vmcore._fast.fork cimport do_exit
 from vmcore._fast.frame cimport frame_init, nr_free_pages
 from vmcore._fast.host cimport MAX_SEGMENTS, Region, derive, host_t, pool_plan, segment_t, used_segments, wire
-from vmcore._fast.lru cimport lru_nr
+from vmcore._fast.lru cimport zone_lru_nr
 from vmcore._fast.pool cimport host_available, pool_init, pool_reserve, pool_reserve_all
 from vmcore._fast.query cimport pagemap_t
 from vmcore._fast.records cimport (
@@ -400,7 +400,7 @@ cdef class Core:
                 "present": z.present,
                 "reserved": z.reserved, "free": z.free_pages,
                 "min": z.pages_min, "low": z.pages_low, "high": z.pages_high,
-                "active": lru_nr(m, i, LRU_ACTIVE), "inactive": lru_nr(m, i, LRU_INACTIVE),
+                "active": zone_lru_nr(m, i, LRU_ACTIVE), "inactive": zone_lru_nr(m, i, LRU_INACTIVE),
                 "hot": z.pcp[0].count, "cold": z.pcp[1].count,
             })
         out = {

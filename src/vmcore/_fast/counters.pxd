@@ -160,6 +160,21 @@ cdef enum:
     RECLAIM_KEEP_DIRTY
     RECLAIM_KEEP_COUNT
     RECLAIM_PRIORITY_MIN        # 12 - lowest priority reached
+    # reclaim of 2.4
+    SWAP_OUT_CALLS
+    SWAP_OUT_FAILS              # of these, gave up: two visits to every mm did not free 32 pages
+    SWAP_OUT_MMS                # mm switches
+    SWAP_OUT_LAPS               # times round the ring of mms
+    SWAP_OUT_PTES               # ptes visited, empty ones included
+    SWAP_OUT_YOUNG              # of these, young
+    SWAP_OUT_DROPPED            # ptes taken down
+    SWAP_OUT_FREEABLE           # of these, nobody else maps the page
+    SWAP_OUT_SLOTS              # pages that got a swap slot for it
+    RECLAIM_ZONE_SKIPS          # pages of the global inactive list that are not of the class
+    RECLAIM_MAPPED              # pages of the inactive list that somebody maps or holds
+    RECLAIM_LAUNDER_WAITS       # waits for a page's write to end
+    RECLAIM_ROUNDS_FAILED       # 60 passes that did not free 32 pages
+    SLAB_REAPED                 # pages that kmem_cache_reap gave back
     # memory
     ALLOC_FAILURES
     ALLOC_REFUSALS              # low memory had nothing after reclaim, or a task was killed, while high memory was free

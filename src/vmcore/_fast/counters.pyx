@@ -36,8 +36,11 @@ COUNTER_NAMES = (
     "swap_slots_allocated", "swap_cluster_searches", "swap_slots_scanned", "swapoff_ptes_compared",
     "swapoff_mms_searched", "reclaim_activate_referenced", "reclaim_activate_unmap", "reclaim_activate_noswap",
     "reclaim_activate_writepage", "reclaim_keep_locked", "reclaim_keep_writeback", "reclaim_keep_again",
-    "reclaim_keep_dirty", "reclaim_keep_count", "reclaim_priority_min", "alloc_failures", "alloc_refusals",
-    "alloc_livelock", "oom_calls", "oom_kills", "slab_pages_allocated", "slab_pages_freed",
+    "reclaim_keep_dirty", "reclaim_keep_count", "reclaim_priority_min", "swap_out_calls", "swap_out_fails",
+    "swap_out_mms", "swap_out_laps", "swap_out_ptes", "swap_out_young", "swap_out_dropped", "swap_out_freeable",
+    "swap_out_slots", "reclaim_zone_skips", "reclaim_mapped", "reclaim_launder_waits", "reclaim_rounds_failed",
+    "slab_reaped", "alloc_failures", "alloc_refusals", "alloc_livelock", "oom_calls", "oom_kills",
+    "slab_pages_allocated", "slab_pages_freed",
 )
 
 if len(COUNTER_NAMES) != NR_COUNTERS or <int>NR_COUNTERS > <int>MAX_COUNTERS:

@@ -31,7 +31,7 @@ from vmcore._fast.pagetable cimport (
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.populate cimport can_populate, populate
 from vmcore._fast.records cimport (
-    KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_RW, PTE_SHIFT,
+    KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_RW, PTE_SHIFT,
     PTE_SPECIAL, RLIM_AS, RLIM_STACK, RMAP_NODES_ALL, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC,
     VM_GROWSDOWN, VM_LOCKED,
     VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, vma_t,
@@ -259,8 +259,8 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
             put_page(m, pfn)
             return FAULT_OOM
     f = &m.frames[pfn]
-    if f.flags & PG_LOCKED:
-        wait_on_page(m, pfn, PG_LOCKED)
+    if f.flags & (PG_LOCKED | PG_WRITEBACK):    # 2.4 keeps a page locked while it is written
+        wait_on_page(m, pfn, PG_LOCKED | (PG_WRITEBACK if m.rules.io_locks else 0))
     if copy != 0 and (m.ptes[pte] != e or not m.rmap.page_misplaced(m, pfn, vma, addr)):
         put_page(m, copy)               # while we waited for it, the page left the place where it was in our way
         copy = 0

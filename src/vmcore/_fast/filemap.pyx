@@ -65,7 +65,7 @@ cdef uint32_t node_alloc(machine_t *m, int how) noexcept nogil:
     n.slot[0] = 0               # the free link
     n.count = 0
     n.shift = 0
-    if how & STORE_SLAB and m.caches[CACHE_RADIX].num != 0:
+    if how & STORE_SLAB and m.caches[CACHE_RADIX].num != 0 and not m.rules.page_hash:
         if cache_alloc(m, CACHE_RADIX, node, GFP_KERNEL) != 0:
             pool_free(m, POOL_RADIX, node)
             return 0

@@ -69,6 +69,7 @@ cdef void ring_insert(machine_t *m, uint32_t mm, uint32_t after) noexcept nogil:
     """On the ring of mms: right after `after` (fork), or first (a new program: after init_mm in the kernel)."""
     cdef mm_t *p = &m.mms[mm]
     cdef uint32_t prev = after
+    m.mmlist_nr += 1
     if m.mmlist == 0:
         p.mmlist_next = mm
         p.mmlist_prev = mm
@@ -87,6 +88,9 @@ cdef void ring_remove(machine_t *m, uint32_t mm) noexcept nogil:
     cdef mm_t *p = &m.mms[mm]
     if p.mmlist_next == 0:
         return              # never got on it
+    m.mmlist_nr -= 1
+    if m.swap_mm == mm:     # swap_out goes on from the one before; init_mm is before the first
+        m.swap_mm = p.mmlist_prev if m.mmlist != mm else 0
     if p.mmlist_next == mm:
         m.mmlist = 0
     else:
@@ -309,8 +313,11 @@ cdef int dup_mmap(machine_t *m, uint32_t pid, uint32_t cmm, uint32_t pmm) noexce
         nr += 1
         if nr % <uint32_t>VMAS_SAFE == 0 and safe_point(m) < 0:
             return -ENOMEM
-        if v.flags & <uint32_t>VM_ACCOUNT and vm_enough_memory(m, pid, pages) < 0:
-            return -ENOMEM
+        if v.flags & <uint32_t>VM_ACCOUNT:
+            if m.rules.overcommit_old:
+                m.committed += pages        # 2.4 does not ask
+            elif vm_enough_memory(m, pid, pages) < 0:
+                return -ENOMEM
         child = vma_copy(m, cmm, vma)
         if child == 0:
             if v.flags & <uint32_t>VM_ACCOUNT:

@@ -58,3 +58,12 @@ cdef void drain_pcp(machine_t *m) noexcept nogil
 # Free pages of all zones, buddy and bump (nr_free_pages); per-CPU pages are not counted, as in the kernel.
 cdef uint64_t nr_free_pages(machine_t *m) noexcept nogil
 cdef void wakeup_kswapd(machine_t *m, int zone) noexcept nogil
+
+# ---- for a policy with an allocation of its own (reclaim_ops.alloc)
+cdef int top_zone(machine_t *m, uint32_t gfp) noexcept nogil            # the highest zone that may serve gfp
+# 2^order frames of one zone, whatever its marks say, not prepared; 0 if it has none.
+cdef uint32_t buffered_rmqueue(machine_t *m, int z, uint32_t order, int cold) noexcept nogil
+cdef uint32_t prepare(machine_t *m, uint32_t pfn, int z, uint32_t order) noexcept nogil
+cdef uint32_t alloc_failed(machine_t *m) noexcept nogil
+cdef int current_dying(machine_t *m) noexcept nogil
+cdef int only_low_is_short(machine_t *m, int top) noexcept nogil

@@ -78,6 +78,30 @@ cdef void setup_watermarks(machine_t *m) noexcept nogil:
         zone.pages_high = <uint32_t>share * 3
         if zone.present > zone.pages_high:
             m.total_pages += zone.present - zone.pages_high
+    if m.rules.classzone:
+        setup_classzones(m)
+
+
+cdef void setup_classzones(machine_t *m) noexcept nogil:
+    """2.4: a zone's marks go by its size alone; an allocation that prefers a higher zone must leave more in the lower
+    ones, a 256th (DMA) or a 32nd (NORMAL) of what lies between (7.2)."""
+    cdef uint64_t between
+    cdef int cz, z
+    cdef zone_t *zone
+    for z in range(<int>m.nr_zones):
+        zone = &m.zones[z]
+        zone.pages_min = zone.present // 128
+        if zone.pages_min < 20:
+            zone.pages_min = 20
+        if zone.pages_min > 255:
+            zone.pages_min = 255
+        zone.pages_low = zone.pages_min * 2
+        zone.pages_high = zone.pages_min * 3
+    for cz in range(<int>m.nr_zones):
+        between = m.zones[cz].present
+        for z in range(cz - 1, -1, -1):
+            m.zones[z].class_reserve[cz] = <uint32_t>(between // (256 if z == ZONE_DMA else 32))
+            between += m.zones[z].present
 
 
 cdef void setup_pcp(zone_t *zone) noexcept nogil:
@@ -114,7 +138,7 @@ cdef int frame_init(machine_t *m) noexcept nogil:
         zone.end_pfn = <uint32_t>(ends[z] if z < <int>m.nr_zones else at)
         zone.present = zone.end_pfn - zone.start_pfn
         at = zone.end_pfn
-        zone.lruvec = z
+        zone.lruvec = 0 if m.rules.global_lru else z
         zone.prev_priority = 12
         zone.temp_priority = 12
         zone.reserved = 0
@@ -242,7 +266,7 @@ cdef uint32_t buffered_rmqueue(machine_t *m, int z, uint32_t order, int cold) no
     cdef zone_t *zone = &m.zones[z]
     cdef pcp_t *pcp
     cdef uint32_t i, pfn, first, ahead
-    if order != 0:
+    if order != 0 or m.rules.no_pcp:
         return rmqueue_buddy(m, zone, order)
     pcp = &zone.pcp[1 if cold else 0]
     if pcp.count <= pcp.low:
@@ -308,6 +332,9 @@ cdef void free_hot_cold_page(machine_t *m, uint32_t pfn, int cold) noexcept nogi
     if not free_check(m, pfn):
         return
     count(m, PGFREE)
+    if m.rules.no_pcp:
+        free_buddy(m, z, pfn, 0)
+        return
     m.frames[pfn].flags = PG_PCP
     if pcp.count >= pcp.high:
         pcp_flush(m, z, pcp, pcp.batch)
@@ -340,7 +367,7 @@ cdef void wakeup_kswapd(machine_t *m, int zone) noexcept nogil:
         m.kswapd_awake = 1
 
 
-cdef inline uint32_t prepare(machine_t *m, uint32_t pfn, int z, uint32_t order) noexcept nogil:
+cdef uint32_t prepare(machine_t *m, uint32_t pfn, int z, uint32_t order) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
     cdef uint32_t i
     f.flags = order << PG_ORDER_SHIFT
@@ -431,13 +458,13 @@ cdef uint32_t alloc_failed(machine_t *m) noexcept nogil:
     return 0
 
 
-cdef inline int only_low_is_short(machine_t *m, int top) noexcept nogil:
+cdef int only_low_is_short(machine_t *m, int top) noexcept nogil:
     """A request for low memory, while high memory has more free pages than it wants to keep."""
     cdef zone_t *high = &m.zones[<int>ZONE_HIGHMEM]
     return top < ZONE_HIGHMEM and m.nr_zones == 3 and high.free_pages > high.pages_low
 
 
-cdef inline int current_dying(machine_t *m) noexcept nogil:
+cdef int current_dying(machine_t *m) noexcept nogil:
     return m.current != 0 and m.tasks[m.current].state != TASK_ALIVE
 
 
@@ -496,21 +523,26 @@ cdef uint32_t alloc_slow(machine_t *m, int top, uint32_t gfp, uint32_t order) no
             since = m.now
         elif m.now - since > <uint64_t>SECONDS_10 * 1000000000:
             count(m, ALLOC_LIVELOCK)
-            m.livelock_since = since
+            m.livelock = 1
             m.up.out_of_memory(m)
-            m.livelock_since = 0
+            m.livelock = 0
             since = m.now
             if m.pf & PF_SWAPOFF_FAILED:
                 return alloc_failed(m)
 
 
-cdef uint32_t alloc_pages(machine_t *m, uint32_t gfp, uint32_t order) noexcept nogil:
-    cdef int top = ZONE_NORMAL
-    cdef uint32_t pfn
+cdef int top_zone(machine_t *m, uint32_t gfp) noexcept nogil:
     if gfp & GFP_HIGHMEM_ and m.nr_zones == 3:
-        top = ZONE_HIGHMEM
-    elif gfp & GFP_DMA_:
-        top = ZONE_DMA
+        return ZONE_HIGHMEM
+    return ZONE_DMA if gfp & GFP_DMA_ else ZONE_NORMAL
+
+
+cdef uint32_t alloc_pages(machine_t *m, uint32_t gfp, uint32_t order) noexcept nogil:
+    cdef int top
+    cdef uint32_t pfn
+    if m.reclaim.alloc != NULL:
+        return m.reclaim.alloc(m, gfp, order)
+    top = top_zone(m, gfp)
     pfn = take(m, top, gfp, order, MARK_LOW)
     if pfn != 0:
         return pfn

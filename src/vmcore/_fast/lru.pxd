@@ -3,8 +3,8 @@
 #
 # A list is a deque of chunks of LRU_SLOTS frame numbers. Head = newest, tail = next victim. A frame on a list has
 # PG_LRU and knows its place (frame.lru = chunk << LRU_SLOT_BITS | slot). Removal leaves LRU_TOMB; an empty chunk is
-# freed; a list less than half alive is compacted. Which list: its zone's lruvec, LRU_ACTIVE if PG_ACTIVE else
-# LRU_INACTIVE.
+# freed; a list less than half alive is compacted. Which list: its zone's lruvec (2.4 has one for all zones: number 0),
+# LRU_ACTIVE if PG_ACTIVE else LRU_INACTIVE. Where an argument is called zone it is the number of the lruvec.
 #
 # A page waiting in a pagevec (16 a vector) has one more reference and is not yet PG_LRU.
 from libc.stdint cimport uint32_t, uint64_t
@@ -23,6 +23,10 @@ cdef void lru_putback(machine_t *m, int zone, int list, const uint32_t *pfn, uin
 # The next n frames that lru_isolate would return, without taking them (for prefetching).
 cdef uint32_t lru_peek(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil
 cdef uint64_t lru_nr(machine_t *m, int zone, int list) noexcept nogil
+# Of one zone, also where the lists are global.
+cdef uint64_t zone_lru_nr(machine_t *m, int zone, int list) noexcept nogil
+# The oldest frame of a list, which stays there (2.4 takes no batches: it rotates pages in place); 0 = empty.
+cdef uint32_t lru_tail(machine_t *m, int lruvec, int list) noexcept nogil
 
 # ---- pages
 cdef void lru_cache_add(machine_t *m, uint32_t pfn) noexcept nogil           # to inactive, through a pagevec

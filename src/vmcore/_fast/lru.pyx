@@ -15,6 +15,7 @@ from vmcore._fast.bugs cimport BUG_LRU_FLAG, bug
 from vmcore._fast.counters cimport PGACTIVATE, PGROTATED, count
 from vmcore._fast.frame cimport free_hot_cold_page, page_mapped, pfn_zone
 from vmcore._fast.pool cimport pool_alloc, pool_destroy, pool_free, pool_init
+from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     LRU_ACTIVE, LRU_INACTIVE, LRU_SLOT_BITS, LRU_SLOTS, LRU_TOMB, PAGEVEC_SIZE, PG_ACTIVE, PG_DIRTY, PG_ERROR,
     PG_LOCKED, PG_LRU, PG_RECLAIM, PG_REFERENCED, PG_UPTODATE, POOL_FRAME, POOL_LRU_CHUNK, POOL_MAPCOUNT, frame_t,
@@ -23,12 +24,19 @@ from vmcore._fast.records cimport (
 
 cdef enum:
     SLOT_MASK = (1 << LRU_SLOT_BITS) - 1
+    TAIL_AHEAD = 8          # a list taken page by page: frames whose record is fetched
 
 
 # ---------------------------------------------------------------- chunks
 
 cdef inline lru_list_t *list_of(machine_t *m, uint32_t pfn, int list) noexcept nogil:
-    return &m.lruvecs[pfn_zone(m, pfn)].lists[list]
+    return &m.lruvecs[0 if m.rules.global_lru else pfn_zone(m, pfn)].lists[list]
+
+
+cdef inline void zone_count(machine_t *m, uint32_t pfn, int list, int n) noexcept nogil:
+    """2.4 counts by zone what it keeps on one list."""
+    if m.rules.global_lru:
+        m.zones[pfn_zone(m, pfn)].nr_lru[list] += n
 
 
 cdef uint32_t chunk_new(machine_t *m, lru_list_t *l) noexcept nogil:
@@ -137,6 +145,7 @@ cdef void lru_add_head(machine_t *m, uint32_t pfn, int list) noexcept nogil:
     m.frames[pfn].lru = (l.head_chunk << LRU_SLOT_BITS) | l.head_slot
     m.frames[pfn].flags |= PG_LRU
     l.nr += 1
+    zone_count(m, pfn, list, 1)
 
 
 cdef void lru_add_tail(machine_t *m, uint32_t pfn, int list) noexcept nogil:
@@ -156,6 +165,7 @@ cdef void lru_add_tail(machine_t *m, uint32_t pfn, int list) noexcept nogil:
     m.frames[pfn].flags |= PG_LRU
     l.tail_slot += 1
     l.nr += 1
+    zone_count(m, pfn, list, 1)
 
 
 cdef void lru_del(machine_t *m, uint32_t pfn) noexcept nogil:
@@ -169,6 +179,7 @@ cdef void lru_del(machine_t *m, uint32_t pfn) noexcept nogil:
     k.pfn[f.lru & SLOT_MASK] = LRU_TOMB
     k.alive -= 1
     l.nr -= 1
+    zone_count(m, pfn, LRU_ACTIVE if f.flags & PG_ACTIVE else LRU_INACTIVE, -1)
     f.flags &= ~<uint32_t>PG_LRU
     if k.alive == 0:
         chunk_free(m, l, c)
@@ -255,6 +266,23 @@ cdef uint64_t lru_nr(machine_t *m, int zone, int list) noexcept nogil:
     return m.lruvecs[zone].lists[list].nr
 
 
+cdef uint64_t zone_lru_nr(machine_t *m, int zone, int list) noexcept nogil:
+    return m.zones[zone].nr_lru[list] if m.rules.global_lru else m.lruvecs[zone].lists[list].nr
+
+
+cdef uint32_t lru_tail(machine_t *m, int lruvec, int list) noexcept nogil:
+    cdef lru_list_t *l = &m.lruvecs[lruvec].lists[list]
+    cdef lru_chunk_t *c
+    if l.nr == 0:
+        return 0
+    c = &m.lru_chunks[l.tail_chunk]
+    while c.pfn[l.tail_slot - 1] == LRU_TOMB:       # there is a frame: no chunk is empty
+        l.tail_slot -= 1
+    if l.tail_slot > TAIL_AHEAD and c.pfn[l.tail_slot - 1 - TAIL_AHEAD] != LRU_TOMB:
+        prefetch_write(&m.frames[c.pfn[l.tail_slot - 1 - TAIL_AHEAD]])
+    return c.pfn[l.tail_slot - 1]
+
+
 # ---------------------------------------------------------------- pagevecs
 
 cdef void pagevec_flush(machine_t *m, pagevec_t *v, int list) noexcept nogil:
@@ -278,6 +306,9 @@ cdef void pagevec_flush(machine_t *m, pagevec_t *v, int list) noexcept nogil:
 
 cdef void lru_cache_add(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef pagevec_t *v = &m.lru_add
+    if m.rules.lru_direct:
+        lru_add_head(m, pfn, LRU_INACTIVE)
+        return
     m.frames[pfn].refs += 1
     v.pfn[v.nr] = pfn
     v.nr += 1
@@ -287,6 +318,13 @@ cdef void lru_cache_add(machine_t *m, uint32_t pfn) noexcept nogil:
 
 cdef void lru_cache_add_active(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef pagevec_t *v = &m.lru_add_active
+    if m.rules.anon_inactive:
+        lru_cache_add(m, pfn)
+        return
+    if m.rules.lru_direct:
+        m.frames[pfn].flags |= PG_ACTIVE
+        lru_add_head(m, pfn, LRU_ACTIVE)
+        return
     m.frames[pfn].refs += 1
     v.pfn[v.nr] = pfn
     v.nr += 1

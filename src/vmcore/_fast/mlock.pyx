@@ -1,4 +1,4 @@
-"""mlock, munlock, mlockall, munlockall of 2.6.5. mm/mlock.c; fact sheet linux-2004 6.8.
+"""mlock, munlock, mlockall, munlockall of 2.6.5 and 2.4. mm/mlock.c; fact sheet linux-2004 6.8.
 
 Locking needs CAP_IPC_LOCK, whatever RLIMIT_MEMLOCK allows, and the limit binds whoever has the capability; the limit is
 looked at first. A call that fails on the way leaves the vmas below locked. Vmas are split at the edges and never merged
@@ -23,6 +23,7 @@ cdef int mlock_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint64_t start, u
     cdef vma_t *v = &m.vmas[vma]
     cdef mm_t *p = &m.mms[v.mm]
     cdef uint64_t pages = (end - start) >> PAGE_SHIFT
+    cdef int err
     if ((v.flags & VM_LOCKED) != 0) == on:
         return 0
     if start != v.start and split_vma(m, vma, start, 1) == 0:
@@ -34,7 +35,8 @@ cdef int mlock_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint64_t start, u
         p.locked_vm -= pages
         return 0
     p.locked_vm += pages
-    return make_pages_present(m, pid, start, end)
+    err = make_pages_present(m, pid, start, end)
+    return err if not m.rules.mlock_half or m.host_error != 0 else 0
 
 
 cdef int mlock_range(machine_t *m, uint32_t pid, uint64_t start, uint64_t length, int on) noexcept nogil:
@@ -69,6 +71,13 @@ cdef int mlock_range(machine_t *m, uint32_t pid, uint64_t start, uint64_t length
             return -ENOMEM
 
 
+cdef inline int may_lock(machine_t *m, uint32_t pid, uint64_t pages) noexcept nogil:
+    """The limit binds root too; 2.4 locks no more than half of RAM besides."""
+    if pages > m.tasks[pid].rlim[<int>RLIM_MEMLOCK] >> PAGE_SHIFT:
+        return 0
+    return not m.rules.mlock_half or pages <= m.nr_frames // 2
+
+
 cdef int do_mlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int on) noexcept nogil:
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint64_t pages
@@ -77,7 +86,7 @@ cdef int do_mlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, in
     length = (length + (addr & PAGE_MASK_LOW) + PAGE_MASK_LOW) & ~<uint64_t>PAGE_MASK_LOW
     addr &= ~<uint64_t>PAGE_MASK_LOW
     pages = (length >> PAGE_SHIFT) + m.mms[mm].locked_vm
-    if not on or pages <= m.tasks[pid].rlim[<int>RLIM_MEMLOCK] >> PAGE_SHIFT:
+    if not on or may_lock(m, pid, pages):
         err = mlock_range(m, pid, addr, length, on != 0)
     up_mmap_sem(m, mm)
     return err
@@ -110,7 +119,7 @@ cdef int do_mlockall(machine_t *m, uint32_t pid, uint32_t flags) noexcept nogil:
     if flags == 0 or (flags & ~<uint32_t>(MCL_CURRENT | MCL_FUTURE)) != 0:
         return -EINVAL
     down_mmap_sem(m, mm)
-    if m.mms[mm].total_vm <= m.tasks[pid].rlim[<int>RLIM_MEMLOCK] >> PAGE_SHIFT:
+    if may_lock(m, pid, m.mms[mm].total_vm):
         err = mlock_everything(m, pid, flags)
     up_mmap_sem(m, mm)
     return err

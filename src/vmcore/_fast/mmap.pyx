@@ -47,8 +47,14 @@ cdef int vm_enough_memory(machine_t *m, uint32_t pid, uint64_t pages) noexcept n
     cdef int admin = pid == 0 or (m.tasks[pid].caps & CAP_SYS_ADMIN) != 0
     # the charge comes first and is taken back on refusal
     m.committed += pages
-    if m.overcommit_memory == 1:
+    if m.overcommit_memory == 1 or (m.rules.overcommit_old and m.overcommit_memory != 0):
         return 0
+    if m.rules.overcommit_old:
+        # 2.4: what could be had if all caches went. The swap cache counts twice: it is in the page cache too.
+        if m.nr_pagecache + nr_free_pages(m) + m.nr_swap_pages + m.nr_swapcache > pages:
+            return 0
+        m.committed -= pages
+        return -ENOMEM
     if m.overcommit_memory == 0:
         have = m.nr_pagecache + m.nr_swap_pages + reclaimable_slab(m)
         if not admin:

@@ -1,8 +1,8 @@
-"""The OOM killer of 2.6.5. mm/oom_kill.c; fact sheet linux-2004 7.8.
+"""The OOM killer of 2.4 and 2.6.5. mm/oom_kill.c; fact sheet linux-2004 7.8.
 
 It acts only after ten calls within a window of one to five seconds, five seconds after its last kill at the earliest,
 and never while there is free swap. The last test can make this kernel loop for ever (free swap, but nothing that could
-go there); then alloc_pages() asks with m.livelock_since set, and the choice of victim is the kernel's own all the same.
+go there); then alloc_pages() asks with m.livelock set, and the choice of victim is the kernel's own all the same.
 
 Badness is a task's address space, divided; tasks with next to none have 0 and are never chosen. When nobody is left to
 choose, the kernel panics: here the allocation fails and the boundary raises KernelBug, with the machine as it stood.
@@ -32,16 +32,36 @@ cdef uint64_t int_sqrt(uint64_t x) noexcept nogil:
     return r
 
 
+cdef uint64_t rough_sqrt(uint64_t x) noexcept nogil:
+    """2.4's: halved as often as x can be quartered, a quarter less if 1 is left; never 0."""
+    cdef uint64_t r = x
+    while x > 1:
+        x >>= 2
+        r >>= 1
+    if x == 1:
+        r -= r >> 2
+    return r if r != 0 else 1
+
+
+def rough_root(uint64_t x):
+    """rough_sqrt, for tests."""
+    return rough_sqrt(x)
+
+
+cdef uint64_t root(machine_t *m, uint64_t x) noexcept nogil:
+    return rough_sqrt(x) if m.rules.oom_rough_sqrt else int_sqrt(x)
+
+
 cdef uint64_t badness(machine_t *m, uint32_t pid) noexcept nogil:
     cdef task_t *t = &m.tasks[pid]
     cdef uint64_t points, s
     if t.state != TASK_ALIVE or t.mm == 0 or t.memdie:
         return 0
     points = m.mms[t.mm].total_vm
-    s = int_sqrt(t.cpu_ns // SECOND // 8)
+    s = root(m, t.cpu_ns // SECOND // 8)
     if s:
         points //= s
-    s = int_sqrt(int_sqrt((m.now - t.start_ns) // SECOND // 1024))
+    s = root(m, root(m, (m.now - t.start_ns) // SECOND // 1024))
     if s:
         points //= s
     if t.nice > 0:
@@ -83,7 +103,7 @@ cdef void oom_kill(machine_t *m) noexcept nogil:
 cdef int out_of_memory(machine_t *m) noexcept nogil:
     cdef uint64_t kills = m.counters[OOM_KILLS]
     count(m, OOM_CALLS)
-    if m.livelock_since == 0:
+    if not m.livelock:
         if m.nr_swap_pages > 0:
             return 0
         if m.now - m.oom_last > 5 * <uint64_t>SECOND or m.oom_first == 0:

@@ -388,6 +388,10 @@ cdef struct zone_t:
     uint64_t nr_scan_inactive
     int32_t temp_priority
     int32_t prev_priority
+    # 2.4
+    uint32_t need_balance   # kswapd has work here
+    uint32_t class_reserve[3]       # on top of this zone's marks, for an allocation whose class is that zone
+    uint64_t nr_lru[2]      # with global_lru: pages of this zone on each list
     free_area_t area[11]
     uint32_t ahead          # frame.pyx: place on the order-0 free list that is prefetched; a hint
     pcp_t pcp[2]            # 0 hot, 1 cold
@@ -516,6 +520,21 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t merge_mremap   # the target of mremap merges: 0 never, 1 private anonymous, 2 all (copy_vma)
     uint32_t mremap_link_first      # 1: mremap links the new vma, then moves ptes upwards; 0: ptes first, downwards
     uint32_t mremap_map_slack       # mremap moves nothing if map_count >= max_map_count - this; 0: it does not look
+    uint32_t merge_anon_only        # 1: vmas of files never merge (2.4)
+    # 2.4: lists and allocator
+    uint32_t global_lru     # 1: one active and one inactive list over all zones (lruvec 0)
+    uint32_t lru_direct     # 1: no pagevecs, a page is on its list at once
+    uint32_t anon_inactive  # 1: anonymous pages and swap-ins start on the inactive list
+    uint32_t no_pcp         # 1: no per-CPU lists of free pages
+    uint32_t classzone      # 1: watermarks by class, with reserves in lower zones
+    uint32_t page_hash      # 1: page and swap cache are a hash through struct page: no radix-tree nodes
+    uint32_t io_locks       # 1: a page under write-out is locked until the write ends; swap-in waits for it
+    uint32_t no_oom_killer  # 1: an allocation that finds nothing fails (2.4.23 made the OOM killer an option)
+    uint32_t oom_rough_sqrt     # 1: badness divides by a rough square root that is never 0
+    uint32_t overcommit_old     # 1: mode 0 asks if the pages are there, fork is not asked, other modes say yes
+    uint32_t mlock_half     # 1: locked memory is at most half of RAM; what mlock's faults meet is no error
+    uint32_t vma_hwalign    # 1: slab of vm_area_struct is SLAB_HWCACHE_ALIGN
+    uint32_t meminfo_old    # 1: /proc/meminfo of 2.4
     uint32_t anon_pgoff     # 1: mmap/brk set pgoff = addr >> 12 for private anonymous memory
     uint32_t swapin_cow     # 1: write fault on a shared swap page copies in the same fault (2.6.7)
     uint32_t gup_test       # 1: do not unmap a swap-cache page with count != mapcount + 2 (2.6.7)
@@ -626,6 +645,7 @@ cdef struct i_mmap_ops:     # one index over the vmas of a file; see i_mmap/i_mm
 
 cdef struct reclaim_ops:    # one reclaim policy
     int (*try_to_free_pages)(machine_t *m, uint32_t gfp) noexcept nogil
+    uint32_t (*alloc)(machine_t *m, uint32_t gfp, uint32_t order) noexcept nogil    # __alloc_pages; NULL: that of 2.6
     void (*kswapd)(machine_t *m) noexcept nogil
     uint64_t (*reclaim)(machine_t *m, uint64_t pages) noexcept nogil
 
@@ -741,12 +761,16 @@ cdef struct machine_t:
     uint64_t nr_dirty
     uint64_t nr_writeback
     # -- processes
-    uint32_t mmlist         # some mm on the ring, 0 = none
+    uint32_t mmlist         # first mm of the ring, 0 = none
+    uint32_t mmlist_nr      # mms on it
+    uint32_t swap_mm        # 2.4: where swap_out is on the ring; 0 = at init_mm, which stands before the first
+    uint32_t reap_next      # 2.4: the slab cache that kmem_cache_reap looks at next
+    uint64_t kswapd_until   # 2.4: kswapd found nothing to free and sleeps
     uint32_t nr_tasks       # alive
     uint64_t committed      # vm_committed_space, pages
     # -- oom
     uint64_t oom_first, oom_last, oom_lastkill, oom_count
-    uint64_t livelock_since, livelock_freed
+    uint32_t livelock       # out_of_memory is asked where the kernel would loop for ever: it kills all the same
     # -- tunables, by the kernel's names
     uint32_t swappiness
     uint32_t page_cluster

@@ -38,6 +38,8 @@ cdef int slab_init(machine_t *m) noexcept nogil
 # alloc_pages).
 cdef int cache_alloc(machine_t *m, int cache, uint32_t obj, uint32_t gfp) noexcept nogil
 cdef void cache_free(machine_t *m, int cache, uint32_t obj) noexcept nogil
+# 2.4's reclaim asks for empty slabs: pages that came back.
+cdef uint32_t slab_reap(machine_t *m) noexcept nogil
 
 cdef inline void ledger_note(machine_t *m, int consumer, uint32_t pfn, int n) noexcept nogil:
     """n frames of `consumer`, the first of which is pfn, came (n > 0) or went (n < 0); lowmem and peaks are kept."""

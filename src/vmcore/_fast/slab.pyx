@@ -10,11 +10,12 @@ marked [M] there or absent are ours, from memory of the era: radix_tree_node 276
 from libc.errno cimport ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
-from vmcore._fast.counters cimport ALLOC_REFUSALS, SLAB_PAGES_ALLOCATED, SLAB_PAGES_FREED, count_n
+from vmcore._fast.counters cimport ALLOC_REFUSALS, SLAB_PAGES_ALLOCATED, SLAB_PAGES_FREED, SLAB_REAPED, count_n
 from vmcore._fast.frame cimport GFP_HIGHMEM_, alloc_pages, free_pages_ok
 from vmcore._fast.records cimport (
     CACHE_ANON_VMA, CACHE_ANONMM, CACHE_AVC, CACHE_DENTRY, CACHE_FILP, CACHE_FS, CACHE_INODE, CACHE_MM, CACHE_PGD,
-    CACHE_PTE_CHAIN, CACHE_RADIX, CACHE_TASK, CACHE_VMA, PG_SLAB, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_FILE,
+    CACHE_PTE_CHAIN, CACHE_RADIX, CACHE_TASK, CACHE_VMA, NR_CACHES, PG_SLAB, POOL_ANON_VMA, POOL_ANONMM,
+    POOL_AVC, POOL_FILE,
     POOL_MM, POOL_PTE_CHAIN, POOL_RADIX, POOL_SLAB, POOL_VMA, cache_t, machine_t, slab_t)
 
 LEDGER_NAMES = ("mem_map", "page_tables", "upper_tables", "pte_chain", "vma", "anon_vma", "anon_vma_chain", "anonmm",
@@ -87,7 +88,7 @@ cdef void cache_init(machine_t *m, int cache, uint32_t size, uint32_t align, uin
 cdef int slab_init(machine_t *m) noexcept nogil:
     cdef uint64_t at = 1
     cdef bint wide = m.rules.word_size == 8
-    cache_init(m, CACHE_VMA, m.rules.vma_size, 0, m.pools[POOL_VMA].max, &at)
+    cache_init(m, CACHE_VMA, m.rules.vma_size, 1 if m.rules.vma_hwalign else 0, m.pools[POOL_VMA].max, &at)
     cache_init(m, CACHE_MM, m.rules.mm_size, 1, m.pools[POOL_MM].max, &at)
     cache_init(m, CACHE_ANON_VMA, m.rules.anon_vma_size if m.rules.anon_vma_size else 12, 0,
                m.pools[POOL_ANON_VMA].max, &at)
@@ -197,3 +198,25 @@ cdef void cache_free(machine_t *m, int cache, uint32_t obj) noexcept nogil:
             c.free = k
         else:
             slab_release(m, c, cache, s)
+
+
+cdef uint32_t slab_reap(machine_t *m) noexcept nogil:
+    """kmem_cache_reap of 2.4: one cache a call gives back half of its empty slabs, and none keeps more than one here.
+    The cache with most pages to give, looking round from where the last call stopped. Returns the pages."""
+    cdef uint32_t i, id
+    cdef uint32_t best = NR_CACHES
+    cdef cache_t *c
+    for i in range(NR_CACHES):
+        id = (m.reap_next + i) % NR_CACHES
+        c = &m.caches[id]
+        if c.free != NO_SLAB and (best == NR_CACHES or c.order > m.caches[best].order):
+            best = id
+    if best == NR_CACHES:
+        return 0
+    m.reap_next = (best + 1) % NR_CACHES
+    c = &m.caches[best]
+    i = c.free
+    c.free = NO_SLAB
+    slab_release(m, c, best, &m.slabs[c.map + i])
+    count_n(m, SLAB_REAPED, <uint64_t>1 << c.order)
+    return <uint32_t>1 << c.order

@@ -33,7 +33,7 @@ cdef int node_get(machine_t *m, uint64_t slot) noexcept nogil:
         r = pool_alloc(m, POOL_RADIX)
         if r == 0:
             return -ENOMEM
-        if cache_alloc(m, CACHE_RADIX, r, GFP_ATOMIC) != 0:
+        if not m.rules.page_hash and cache_alloc(m, CACHE_RADIX, r, GFP_ATOMIC) != 0:
             pool_free(m, POOL_RADIX, r)
             return -ENOMEM
         n.radix = r
@@ -45,7 +45,8 @@ cdef void node_put(machine_t *m, uint64_t slot) noexcept nogil:
     cdef swap_word_t *n = &m.swap_words[slot >> 6]
     n.count -= 1
     if n.count == 0:
-        cache_free(m, CACHE_RADIX, n.radix)
+        if not m.rules.page_hash:
+            cache_free(m, CACHE_RADIX, n.radix)
         pool_free(m, POOL_RADIX, n.radix)
         n.radix = 0
 

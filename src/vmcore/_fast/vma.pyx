@@ -373,7 +373,7 @@ cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr,
     cdef uint32_t next = m.vmas[prev].next if prev != 0 else m.mms[mm].mmap
     cdef vma_t *p = &m.vmas[prev]
     cdef vma_t *n = &m.vmas[next]
-    if flags & VM_SPECIAL:
+    if flags & VM_SPECIAL or (file != 0 and m.rules.merge_anon_only):
         return 0
     if (prev != 0 and p.end == addr and same_kind(p, flags, file)
             and pgoff_fits(m, file, p.pgoff + ((p.end - p.start) >> PAGE_SHIFT) == pgoff)

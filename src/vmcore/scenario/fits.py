@@ -87,6 +87,7 @@ def held(load: Load, rules: dict[str, int], caches: dict[str, tuple[int, int]], 
     links = sum(n * (depth + 1) for depth, n in load.anon_vmas.items())
     anon_vmas = (load.anon_vmas.total() if chains else load.origins) if rules["anon_vma_size"] else 0
     files = len(load.cached)
+    nodes = 0 if rules["page_hash"] else sum(map(radix_nodes, load.cached))     # 2.4 hashes pages: a table of its own
     top = slabs(("pgd", tasks)) if rules["pgd_slab"] else tasks * PAGE
     return {
         "page_tables": load.leaf_tables * PAGE,
@@ -100,7 +101,7 @@ def held(load: Load, rules: dict[str, int], caches: dict[str, tuple[int, int]], 
         "stack": tasks * STACK_PAGES * PAGE,
         "slab_other": slabs(("task_struct", tasks), ("task_files_signals", tasks), ("inode_cache", files),
                             ("filp", files), ("dentry_cache", files),
-                            ("radix_tree_node", sum(map(radix_nodes, load.cached)))),
+                            ("radix_tree_node", nodes)),
     }
 
 
