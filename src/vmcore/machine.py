@@ -272,9 +272,7 @@ class Machine:
     def file(self, name: str | int) -> File:
         """The open file of that name or number, as after load() or clone()."""
         view = self._engine.view("file")
-        mappings = view["nr_i_mmap"].astype("i8") + view["nr_i_mmap_shared"]
-        open_ = (view["kind"] != 0) & (view["refs"] == mappings + 1)
-        open_[0] = False
+        open_ = view["flags"] & records.FILE_OPEN != 0
         if isinstance(name, str):
             found = (open_ & (view["name"] == name.encode())).nonzero()[0]
         else:

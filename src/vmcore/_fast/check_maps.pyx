@@ -14,11 +14,10 @@ from vmcore._fast.check_base cimport (
     check_t, fail, in_pool, is_marked)
 from vmcore._fast.filemap cimport file_pages
 from vmcore._fast.records cimport (
-    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_FILE,
+    FILE_DEVICE, FILE_OPEN, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_FILE,
     POOL_LRU_CHUNK, POOL_MM, POOL_PTE, POOL_PTE_CHAIN, POOL_RADIX, POOL_TABLE, POOL_TASK, POOL_VMA, TASK_ALIVE,
     TASK_DEAD, TASK_DYING, TASK_FREE, VM_ACCOUNT, VM_LOCKED, VM_NONLINEAR, VM_SHARED, file_t, machine_t, mm_t, pool_t,
-    task_t,
-    vma_t)
+    task_t, vma_t)
 
 cdef enum:
     RB_DEPTH = 64           # a red-black tree of 2^32 nodes is no higher
@@ -327,7 +326,7 @@ cdef int check_objects(check_t *c) noexcept nogil:
         file_vmas += vmas
         if f.kind == FILE_SHMEM and (f.flags & FILE_UNLINKED) != 0:
             c.shmem_pages += file_pages(f)      # the object pays for all of its size
-        if f.refs == 0 or (f.refs != vmas and (f.refs != vmas + 1 or (f.flags & FILE_UNLINKED) != 0)):
+        if f.refs == 0 or f.refs != vmas + ((f.flags & FILE_OPEN) != 0):
             return fail(c, CHECK_FILE_REFS, i, f.refs, vmas)
     memset(c.census, 0, words * sizeof(uint32_t))
     if c.nonlinear_counted != c.nonlinear_vmas:

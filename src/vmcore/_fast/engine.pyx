@@ -31,7 +31,8 @@ from vmcore._fast.mremap cimport do_mremap
 from vmcore._fast.nonlinear cimport do_remap_file_pages
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present
 from vmcore._fast.query cimport mincore_fill, pagemap_fill, pagemap_t, smaps_fill, smaps_t
-from vmcore._fast.records cimport KILLED_NOT, NR_RLIM, POOL_FILE, POOL_TASK, TASK_ALIVE, file_t, machine_t, mm_t, task_t
+from vmcore._fast.records cimport (
+    FILE_OPEN, KILLED_NOT, NR_RLIM, POOL_FILE, POOL_TASK, TASK_ALIVE, file_t, machine_t, mm_t, task_t)
 from vmcore._fast.swap cimport swapon
 from vmcore._fast.swapoff cimport do_swapoff
 from vmcore._fast.touch cimport (
@@ -377,7 +378,7 @@ cdef class Engine(Core):
         cdef const char *raw = name
         cdef uint32_t f
         with nogil:
-            f = file_create(m, kind, size, flags, raw)
+            f = file_create(m, kind, size, flags | FILE_OPEN, raw)
         self.leave(0, -1)
         return f
 
@@ -393,8 +394,10 @@ cdef class Engine(Core):
 
     def file_close(self, uint32_t file):
         cdef machine_t *m = self.enter(0)
-        with nogil:
-            file_put(m, file)
+        if file < m.pools[POOL_FILE].next and m.files[file].flags & FILE_OPEN:
+            m.files[file].flags &= ~<uint32_t>FILE_OPEN
+            with nogil:
+                file_put(m, file)
         self.leave(0, -1)
 
     def truncate(self, uint32_t file, uint64_t size):

@@ -256,6 +256,7 @@ cdef enum:
     FILE_READONLY = 1       # opened without write permission: MAP_SHARED loses VM_SHARED and VM_MAYWRITE
     FILE_UNLINKED = 2       # anonymous shared memory: goes with its last mapping
     FILE_TRUNCATED = 4
+    FILE_OPEN = 8           # the Python face holds a reference
 
 cdef packed struct file_t:      # inode + address_space
     uint32_t kind           # FILE_*; 0 = free record

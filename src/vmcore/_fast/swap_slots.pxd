@@ -1,8 +1,8 @@
 # Swap areas and their slots. mm/swapfile.c of 2.6.5; fact sheet linux-2004 8.1.
 #
 # A global slot is area.base + offset. swap_slots[slot].map = swap ptes + tmpfs vector uses + 1 if the page is in the
-# swap cache. Three bitmaps follow the map: free slots by 64 (swap_words), words with a free slot (swap_any), words wholly
-# free (swap_full).
+# swap cache. Three bitmaps follow the map: free slots by 64 (swap_words), words with a free slot (swap_any), words
+# wholly free (swap_full).
 from libc.stdint cimport uint32_t, uint64_t, int32_t
 from vmcore._fast.records cimport machine_t, SWP_TYPE_SHIFT, SWP_OFFSET_MASK
 
