@@ -94,6 +94,8 @@ MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
     "pgoff": {"merge_anon_pgoff": 1, "merge_anon_vma": 1},
     # offsets must run on and nothing else is asked, so 2.6.5's merging can stay where it was (2.6)
     "linear": {"merge_anon_pgoff": 1, "merge_mprotect": 1, "merge_mremap": 1},
+    # 2.6.7: vma_merge for all, in mprotect too
+    "adjust": {"merge_anon_pgoff": 1, "merge_anon_vma": 1, "merge_mprotect": 2, "merge_mremap": 2},
 }
 
 
@@ -281,6 +283,10 @@ RULES_2_6_7: Mapping[str, int] = {
     "swapin_cow": 1,  # 4.6
     "gup_test": 1,  # 2.5
     "unmap_young_fails": 1,  # 2.5
+    "walk_counts_down": 1,  # both walks stop when a copy of mapcount is 0 (2.3, 2.5)
+    "walk_skips_empty": 1,  # mms with rss 0 (2.3, 2.5)
+    "walk_locked_stops": 1,  # VM_LOCKED and VM_MAYSHARE counts 1 and stops (2.3)
+    "anon_vma_adopt": 1,  # find_mergeable_anon_vma (2.5)
     "nonlinear_list": 1,  # 3.3
     "nonlinear_unmap": 2,  # 2.7: the cluster scan
     "remap_cursor_einval": 1,  # 2.7
@@ -298,6 +304,8 @@ RULES_2_6_7: Mapping[str, int] = {
     "gup_zero": 1,  # 4.9
     "stack_prepares": 1,  # 4.1
 }
+_PAGE_2_6_7 = {4: 28, 8: 48}  # 1.1: 32 and 56 with the mapcount
+_VMA_2_6_7 = {4: 72, 8: 144}  # 1.6: 84 and 168 with anon_vma and its list node
 _PAGE_2_6_5 = {4: 36, 8: 64}  # 1.1: 40 and 72 with the union pte or the mapcount
 _VMA_2_6_5 = {4: 64, 8: 128}  # 1.6
 
@@ -365,6 +373,18 @@ _ALL = (
     _of_2_6_5("2.6.5-anonmm-noshortcut", "AMM", "anonmm", "flags", unmap_young_fails=1, anonmm_full_walk=1),
     # "the winning answer lies between yours and mine": never built; what it takes from anonmm and 2.6.7 (2.6)
     _of_2_6_5("2.6.5-forktree", "SEED", "fork_tree", "linear", "prio_tree", unmap_young_fails=1),
+    Kernel(
+        "2.6.7",
+        2004,
+        "V267",
+        "anon_vma",
+        "prio_tree",
+        "v2_6",
+        "adjust",
+        page_bytes=_PAGE_2_6_7,
+        vma_bytes=_VMA_2_6_7,
+        data=_RULES_2_6_5 | RULES_2_6_7,
+    ),
 )
 KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _ALL})
 

@@ -29,6 +29,10 @@ class _BoxAa1(Box):
     KERNELS = ("2.6.5-aa1",)
 
 
+class _Box267(Box):
+    KERNELS = ("2.6.7",)
+
+
 class _BoxPae(Box):
     """Three-level tables whose top is a slab object."""
 
@@ -74,6 +78,7 @@ Test24Zones = _Box24Zones.TestCase
 TestScan = _BoxScan.TestCase
 TestTwinsScan = _TwinsScan.TestCase
 TestAa1 = _BoxAa1.TestCase
+Test267 = _Box267.TestCase
 TestPae = _BoxPae.TestCase
 TestI386 = _BoxI386.TestCase
 TestZones = _BoxZones.TestCase

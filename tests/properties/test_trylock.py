@@ -32,6 +32,11 @@ class _TrylockAa1(Box):
     OPTIONS = {"trylock_rate": 300, "trylock_seed": 11}
 
 
+class _Trylock267(Box):
+    KERNELS = ("2.6.7",)
+    OPTIONS = {"trylock_rate": 300, "trylock_seed": 13}
+
+
 class _TrylockTwins(Box):
     """The streams of failures differ between the kernels; what user space sees must not."""
 
@@ -42,6 +47,7 @@ class _TrylockTwins(Box):
 Test265 = _Trylock265.TestCase
 Test24 = _Trylock24.TestCase
 TestAa1 = _TrylockAa1.TestCase
+Test267 = _Trylock267.TestCase
 TestTwins = _TrylockTwins.TestCase
 
 

@@ -15,7 +15,7 @@ TOP = 1 << 63
 
 
 class _Twins(Box):
-    KERNELS = ("2.6.5", "2.6.5-aa1")
+    KERNELS = ("2.6.5", "2.6.5-aa1", "2.6.7")
     SAME_ERRNO = ("munmap", "mlock", "munlock")     # whatever the numbers
 
     @rule(task=tasks, where=places, odd=st.integers(1, PAGE - 1))

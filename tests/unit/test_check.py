@@ -51,7 +51,8 @@ class Busy:
         self.child.touch_range(self.anon, 40 * PAGE, write=True)
         for _ in range(100):        # the first looks only find the pages young
             machine.reclaim(pages=32)
-            if self.child.pagemap(self.anon, 600 * PAGE)["swapped"].sum() > 300:
+            swapped = self.child.pagemap(self.anon, 600 * PAGE)["swapped"]
+            if swapped.sum() > 300 and swapped[500:].sum() > 50:
                 break
         self.parent.touch_range(self.anon + 500 * PAGE, 100 * PAGE, write=False)
         self.parent.touch_range(self.text, 30 * PAGE, write=False)

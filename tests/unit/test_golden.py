@@ -1,7 +1,8 @@
 """Golden values of the fact sheet linux-2004: traces of one page (12.2), watermarks (7.6), slabs (1.7), clusters (8.1).
 
-The traces are of 2.6.7; here they are as 2.6.5 and -aa1 must do them: without the gup test, and on 2.6.5 without
-PG_anon. "c" is page_count() = refs + mapcount, "m" mapcount, "s" the swap map of the page's slot.
+The traces are of 2.6.7; 2.6.5 and -aa1 do the same without the gup test, 2.6.5 without PG_anon, and both need a second
+fault to write a shared swapped page. "c" is page_count() = refs + mapcount, "m" mapcount, "s" the swap map of the
+page's slot.
 """
 from __future__ import annotations
 
@@ -104,6 +105,10 @@ def evict(machine: vmcore.Machine, *pages: Watched) -> None:
     raise AssertionError([p.pte for p in pages])
 
 
+def rule(kernel: str, name: str) -> int:
+    return vmcore.KERNELS[kernel].rules(vmcore.KERNELS[kernel].archs[-1])[name]
+
+
 def delta(machine: vmcore.Machine, before: dict[str, int]) -> dict[str, int]:
     """Counters that changed."""
     after = machine.vmstat()
@@ -178,14 +183,22 @@ def test_refill_looks_at_young_bits_first(one: Watched) -> None:
     """Refill with reclaim_mapped: the first look takes flag and young bit and keeps the page active; the second moves
     it."""
     m = one.machine
+
+    def refill() -> None:
+        """One zone, priority 12: refill only, the inactive list is empty. 2.6.7 looks at a 4096th of the list at that
+        priority, and saves that up until it is 32 pages."""
+        before = m.vmstat()
+        while delta(m, before).get("pgrefill_dma", 0) < 64:
+            m.reclaim(pages=0)
+
     before = m.vmstat()
-    m.reclaim(pages=0)                  # one zone, priority 12: refill only, the inactive list is empty
+    refill()
     change = delta(m, before)
     assert change["pgrefill_dma"] >= 64 and "pgdeactivate" not in change
     assert one.flags & PG_ACTIVE and not one.flags & PG_REFERENCED and not one.pte["accessed"]
     assert one.counts == Counts(1, 1, None)
     before = m.vmstat()
-    m.reclaim(pages=0)
+    refill()
     assert delta(m, before)["pgdeactivate"] >= 64
     assert not one.flags & PG_ACTIVE and one.flags & PG_LRU
     assert one.counts == Counts(1, 1, None)
@@ -252,9 +265,9 @@ def test_trace_b(one: Watched) -> None:
     assert b.pfn == old and b.counts == Counts(2, 1, 1) and b.pte["writable"]
 
 
-def test_two_faults_to_write_a_shared_swapped_page(one: Watched) -> None:
+def test_faults_to_write_a_shared_swapped_page(one: Watched, kernel: str) -> None:
     """Up to 2.6.6: do_swap_page maps it read-only and returns, the CPU faults again and do_wp_page copies (fact 8 of
-    11)."""
+    11). 2.6.7 copies within the same fault."""
     m = one.machine
     a, b = forked(one)
     evict(m, a, b)
@@ -262,10 +275,12 @@ def test_two_faults_to_write_a_shared_swapped_page(one: Watched) -> None:
     min_flt, maj_flt = (int(m.tasks[a.task.pid][name]) for name in ("min_flt", "maj_flt"))
     a.task.touch(a.address, write=True)
     change = delta(m, before)
-    assert change["pgfault"] == 2
-    assert change["fault_swap"] == change["fault_spurious_write"] == change["cow_copies"] == change["pgmajfault"] == 1
+    second = 0 if rule(kernel, "swapin_cow") else 1
+    assert change["pgfault"] == 1 + second
+    assert change.get("fault_spurious_write", 0) == second
+    assert change["fault_swap"] == change["cow_copies"] == change["pgmajfault"] == 1
     assert int(m.tasks[a.task.pid]["maj_flt"]) == maj_flt + 1
-    assert int(m.tasks[a.task.pid]["min_flt"]) == min_flt + 1
+    assert int(m.tasks[a.task.pid]["min_flt"]) == min_flt + second
     assert b.counts.s == 2                      # the cache, and B's swap pte
 
 
@@ -418,6 +433,9 @@ def test_watermarks(kernel: str, ram: str, arch: str, min_free: int, zones: list
     ("i386", 64, "2.6.5-aa1", "vm_area_struct", 76, 50), ("i386", 128, "2.6.5-aa1", "vm_area_struct", 76, 50),
     ("x86_64", 64, "2.6.5", "vm_area_struct", 128, 30), ("x86_64", 128, "2.6.5", "vm_area_struct", 128, 30),
     ("x86_64", 64, "2.6.5-aa1", "vm_area_struct", 152, 25), ("x86_64", 128, "2.6.5-aa1", "vm_area_struct", 152, 25),
+    ("i386", 32, "2.6.7", "vm_area_struct", 84, 46), ("i386", 64, "2.6.7", "vm_area_struct", 84, 45),
+    ("i386", 128, "2.6.7", "vm_area_struct", 84, 45), ("x86_64", 64, "2.6.7", "vm_area_struct", 168, 23),
+    ("x86_64", 128, "2.6.7", "vm_area_struct", 168, 22),
     ("i386", 32, "2.6.5", "pte_chain", 32, 113), ("i386", 64, "2.6.5", "pte_chain", 64, 59),
     ("i386", 128, "2.6.5", "pte_chain", 128, 30), ("x86_64", 64, "2.6.5", "pte_chain", 64, 59),
     ("x86_64", 128, "2.6.5", "pte_chain", 128, 30),
@@ -447,8 +465,10 @@ def test_mapped_pages_become_eligible(kernel: str, above: bool) -> None:
     address = t.mmap(None, pages * PAGE, RW, PRIVATE_ANON)
     t.touch_range(address, pages * PAGE, write=True)
     assert m.vmstat()["nr_mapped"] == pages
-    for _ in range(2):
+    for _ in range(2 if not rule(kernel, "scan_by_priority") else 5000):
         m.reclaim(pages=0)
+        if m.vmstat()["pgrefill_dma"] > 3 * pages:
+            break
     change = m.vmstat()
     assert change["pgrefill_dma"] > 0
     assert (change["pgdeactivate"] > 0) == above

@@ -58,6 +58,7 @@ cdef enum:
     FORK_VMAS
     FORK_PTES_COPIED            # entries copied, present and swap
     FORK_TABLES                 # leaf tables made for children
+    FORK_VMAS_SKIPPED           # vmas whose page tables were not copied, having no anonymous pages
     EXECS
     EXITS
     VMAS_ALLOCATED              # vm_area_structs made, by whatever call
@@ -115,6 +116,16 @@ cdef enum:
     ANON_TREE_DUPLICATES        # vmas that went into a vm_set
     ANON_TREE_EXPANSIONS        # index_bits grew for a vma
     ANON_TREE_PROMOTIONS        # the head of a vm_set took the place of its tree node
+    ANON_VMAS_ADOPTED           # vmas that took the anon_vma of a mergeable neighbour
+    ANON_VMAS_REUSED            # forks of a vma that took an anon_vma of an ancestor
+    ANON_VMA_CHAINS_ALLOCATED              # anon_vma_chains: links of a vma to an anon_vma
+    ANON_VMA_CHAINS_FREED
+    ANON_VMA_NODES_VISITED      # links, or tree nodes, that queries of an anon_vma looked at
+    RMAP_PAGES_CLAIMED          # exclusive pages that went to their vma's own anon_vma
+    RMAP_EMPTY_MM_SKIPS         # vmas passed over because their mm has rss 0
+    RMAP_FAIL_LOCKED            # why try_to_unmap failed: VM_LOCKED, young, held by get_user_pages
+    RMAP_FAIL_YOUNG
+    RMAP_FAIL_GUP
     # indexes
     I_MMAP_LOOKUPS
     I_MMAP_NODES_VISITED

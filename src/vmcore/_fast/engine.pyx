@@ -26,7 +26,8 @@ from vmcore._fast.filemap cimport file_create, file_put
 from vmcore._fast.fork cimport do_exec, do_exit, do_fork, do_spawn
 from vmcore._fast.host cimport host_t
 from vmcore._fast.mlock cimport do_mlock, do_mlockall, do_munlockall
-from vmcore._fast.mmap cimport do_brk, do_mmap, do_mprotect, do_munmap
+from vmcore._fast.mmap cimport do_brk, do_mmap, do_munmap
+from vmcore._fast.mprotect cimport do_mprotect
 from vmcore._fast.mremap cimport do_mremap
 from vmcore._fast.nonlinear cimport do_remap_file_pages
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present

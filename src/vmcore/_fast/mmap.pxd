@@ -7,6 +7,7 @@ cdef enum:
     PROT_READ = 1
     PROT_WRITE = 2
     PROT_EXEC = 4
+    PROT_BITS = PROT_READ | PROT_WRITE | PROT_EXEC      # the same values as VM_READ, VM_WRITE, VM_EXEC
     PROT_SEM = 8
     PROT_GROWSDOWN = 0x01000000
     PROT_GROWSUP = 0x02000000
@@ -38,7 +39,6 @@ cdef int64_t do_mmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length,
 cdef int do_munmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
 # The same for a caller that holds mmap_sem already.
 cdef int munmap_range(machine_t *m, uint32_t mm, uint64_t start, uint64_t length) noexcept nogil
-cdef int do_mprotect(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot) noexcept nogil
 cdef uint64_t do_brk(machine_t *m, uint32_t pid, uint64_t brk) noexcept nogil      # the new (or unchanged) brk
 # Charge / return pages of vm_committed_space: 0 or -ENOMEM (fact sheet 6.10).
 cdef int vm_enough_memory(machine_t *m, uint32_t pid, uint64_t pages) noexcept nogil

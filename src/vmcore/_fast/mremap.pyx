@@ -33,6 +33,7 @@ from vmcore._fast.counters cimport (
     MREMAP_COWS, MREMAP_MOVES, MREMAP_PTES_MOVED, MREMAP_UNDONE, count, count_n)
 from vmcore._fast.fault cimport FAULT_MAJOR, FAULT_MINOR, handle_mm_fault, make_pages_present
 from vmcore._fast.locks cimport down_i_shared, down_mmap_sem, up_i_shared, up_mmap_sem
+from vmcore._fast.merge cimport vma_merge
 from vmcore._fast.mmap cimport (
     munmap_range, over_limit, page_align, vm_enough_memory, vm_unacct_memory)
 from vmcore._fast.pagetable cimport leaf_lookup, pte_alloc, pte_lookup, pte_pfn, pte_present
@@ -41,7 +42,7 @@ from vmcore._fast.records cimport (
     PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_SPECIAL, RLIM_AS, RLIM_MEMLOCK, VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB,
     VM_LOCKED, VM_SHARED, machine_t, mm_t, vma_t)
 from vmcore._fast.vma cimport (
-    find_vma, find_vma_prev, get_unmapped_area, vma_alloc, vma_free, vma_link, vma_merge, vma_set_range)
+    find_vma, find_vma_prev, get_unmapped_area, vma_alloc, vma_free, vma_link, vma_set_range)
 
 cdef enum:
     SPANS_SAFE = 1024       # spans without a table between safe points; with one, it is one

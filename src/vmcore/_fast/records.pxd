@@ -517,7 +517,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t page_anon      # 1: PG_anon and mapping of anonymous pages (aa1, 2.6.7); 0: mapping NULL until swap (2.6.5)
     uint32_t merge_anon_pgoff       # 1: anonymous vmas merge only with contiguous pgoff
     uint32_t merge_anon_vma         # 1: ... and compatible anon_vmas
-    uint32_t merge_mprotect         # 1: mprotect merges anonymous vmas with neighbours
+    uint32_t merge_mprotect         # mprotect merges: 0 never, 1 private anonymous (2.6.5), 2 all (vma_merge, 2.6.7)
     uint32_t merge_mremap   # the target of mremap merges: 0 never, 1 private anonymous, 2 all (copy_vma)
     uint32_t mremap_link_first      # 1: mremap links the new vma, then moves ptes upwards; 0: ptes first, downwards
     uint32_t mremap_map_slack       # mremap moves nothing if map_count >= max_map_count - this; 0: it does not look
@@ -536,10 +536,23 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t mlock_half     # 1: locked memory is at most half of RAM; what mlock's faults meet is no error
     uint32_t vma_hwalign    # 1: slab of vm_area_struct is SLAB_HWCACHE_ALIGN
     uint32_t meminfo_old    # 1: /proc/meminfo of 2.4
+    uint32_t merge_fork_child       # 1: a vma with links from its parent takes no range that has none (3.1)
+    uint32_t merge_keep_next        # 1: of X and N it is N that stays (case 8 of merge.pyx)
+    uint32_t anon_vma_adopt         # 1: a vma takes the anon_vma of a mergeable neighbour (2.6.7)
+    uint32_t fork_skips_unfaulted   # 1: fork copies no page tables of vmas without anon_vma (2.6.15)
     uint32_t anon_pgoff     # 1: mmap/brk set pgoff = addr >> 12 for private anonymous memory
     uint32_t swapin_cow     # 1: write fault on a shared swap page copies in the same fault (2.6.7)
     uint32_t gup_test       # 1: do not unmap a swap-cache page with count != mapcount + 2 (2.6.7)
     uint32_t unmap_young_fails      # 1: try_to_unmap of a young pte is FAIL
+    uint32_t walk_counts_down       # 1: page_referenced stops when it has seen as many ptes as the page has (2.6.7)
+    uint32_t walk_skips_empty       # 1: walks pass over mms with rss 0 (2.6.7)
+    uint32_t walk_locked_stops      # page_referenced counts 1 and stops: 1 at a VM_LOCKED | VM_MAYSHARE vma of a file
+                                    # (2.6.7), 2 at any VM_LOCKED vma that maps the page (2.6.28)
+    uint32_t avc_tree       # anon_vma_chain: links of an anon_vma are on 0 a list (2.6.34), 1 an interval tree (3.7)
+    uint32_t avc_reuse      # ... a fork takes an anon_vma of an ancestor: 0 never, 1 degree < 2 (3.19), 2 if it has no
+                            # active vma and at most one child (6.0)
+    uint32_t avc_root_lock  # ... 1: one lock a fork tree (2.6.36), and page_referenced only tries to get it
+    uint32_t avc_claim_swapin       # ... 1: a page found exclusive at swap-in goes to its vma's own anon_vma
     uint32_t reserved_unmap_bug     # 1: an unmap in a VM_RESERVED vma is a BUG (-aa1), else FAIL
     uint32_t anonmm_full_walk       # 1: walks of a group begin at its head, not at the page's own mm (anonmm of 2003)
     uint32_t rmap_nodes     # RMAP_NODES_*: whose further mappings take pte_chain nodes

@@ -1,4 +1,4 @@
-# The vmas of an mm: find, link, split, merge, and the search for a gap. mm/mmap.c of 2.6.5; fact sheet linux-2004 6.1,
+# The vmas of an mm: find, link, split, and the search for a gap. mm/mmap.c of 2.6.5; fact sheet linux-2004 6.1,
 # 6.2.
 #
 # vmas are on an address-ordered list (next/prev, mm.mmap first) and an rbtree (mm.rb_root). mm.total_vm and locked_vm
@@ -32,19 +32,14 @@ cdef void vma_link(machine_t *m, uint32_t mm, uint32_t vma) noexcept nogil
 cdef void index_insert(machine_t *m, uint32_t vma) noexcept nogil
 cdef void index_insert_fork(machine_t *m, uint32_t child, uint32_t parent) noexcept nogil
 cdef void index_remove(machine_t *m, uint32_t vma) noexcept nogil
-# Take a vma out of list and tree only (detach); map_count - 1; mmap_cache forgotten.
+# Take a vma out of list and tree only; map_count - 1. vma_detach (munmap) forgets mmap_cache as well.
+cdef void unlink_list_tree(machine_t *m, uint32_t vma) noexcept nogil
 cdef void vma_detach(machine_t *m, uint32_t vma) noexcept nogil
 # remove_vma: out of file index and rmap object, file reference dropped, record freed. The vma is detached.
 cdef void vma_destroy(machine_t *m, uint32_t vma) noexcept nogil
 # Split at addr (strictly inside). new_below: the new vma is the lower part, else the upper. Returns the new vma, 0 =
 # ENOMEM (map_count or memory).
 cdef uint32_t split_vma(machine_t *m, uint32_t vma, uint64_t addr, int new_below) noexcept nogil
-# vma_merge of 2.6.5/-aa1 for a new range [addr, end) that no vma covers: extends the vma before, after, or joins both.
-# Returns the vma that now covers the range, 0 if nothing merges. `prev` as from find_vma_prev. Rules: m.rules.merge_*
-# and m.rmap.may_merge. `like`: the vma whose pages will come into the range (mremap), 0 if it is empty: who takes
-# anonymous pages has their anon_vma already, since a walk would not find them otherwise.
-cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr, uint64_t end, uint32_t flags,
-                    uint32_t file, uint64_t pgoff, uint32_t like) noexcept nogil
 # Lowest free address for len bytes as get_unmapped_area of 2.6.5 finds it; negative errno as a huge u64 (see
 # IS_ERR_VALUE in mmap.pxd).
 cdef uint64_t get_unmapped_area(machine_t *m, uint32_t mm, uint64_t hint, uint64_t length, int fixed) noexcept nogil
@@ -53,9 +48,3 @@ cdef uint64_t get_unmapped_area(machine_t *m, uint32_t mm, uint64_t hint, uint64
 # Move start, end and pgoff of a linked vma (order among its neighbours unchanged): out of its file's index, changed,
 #   back in.
 cdef void vma_set_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end, uint64_t pgoff) noexcept nogil
-# keep, which ends where dying starts, takes over dying's range, its place in the reverse map and its reference to the
-# file; dying is freed, map_count - 1. Flags are the caller's business. Counts VMA_MERGES.
-cdef void vma_absorb(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil
-# May adjacent a (below) and b of equal flags and file be one vma, by m.rules.merge_* and m.rmap.may_merge? Counts
-# refusals.
-cdef int vma_may_join(machine_t *m, uint32_t a, uint32_t b) noexcept nogil

@@ -1,9 +1,6 @@
-"""The vmas of an mm: find, link, split, merge, search for a gap. mm/mmap.c of 2.6.5; fact sheet linux-2004 6.1 to 6.3.
+"""The vmas of an mm: find, link, split, search for a gap. mm/mmap.c of 2.6.5; fact sheet linux-2004 6.1 to 6.3.
 
-Which ranges may be one vma is data: rules.merge_anon_pgoff asks of anonymous neighbours what 2.6.5 asks of files only,
-that page offsets run on (-aa1, where a page's place is computed from its offset); rules.merge_anon_vma that at most one
-anon_vma is involved; and the reverse map has a veto always, since it knows whether it would still find the pages.
-VMA_MERGES counts borders that went: a range added to a neighbour is one, a neighbour joined as well a second one.
+How neighbours become one is in merge.pyx.
 """
 from libc.errno cimport EINVAL, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t, int64_t
@@ -11,8 +8,7 @@ from libc.string cimport memset
 
 from vmcore._fast.bugs cimport BUG_VMA_OVERLAP, bug
 from vmcore._fast.counters cimport (
-    FIND_VMA_CACHE_HITS, FIND_VMA_CALLS, FIND_VMA_STEPS, VMA_MERGES, VMA_MERGES_REFUSED_ANON_VMA,
-    VMA_MERGES_REFUSED_PGOFF, VMA_SPLITS, VMAS_ALLOCATED, count)
+    FIND_VMA_CACHE_HITS, FIND_VMA_CALLS, FIND_VMA_STEPS, VMA_SPLITS, VMAS_ALLOCATED, count)
 from vmcore._fast.filemap cimport file_put
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.locks cimport (
@@ -20,13 +16,8 @@ from vmcore._fast.locks cimport (
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.rbtree cimport rb_erase, rb_insert, rb_view
 from vmcore._fast.records cimport (
-    CACHE_VMA, PAGE_MASK_LOW, PAGE_SHIFT, POOL_VMA, VM_DONTCOPY, VM_DONTEXPAND, VM_IO, VM_NONLINEAR, VM_RESERVED,
-    file_t, machine_t, mm_t, vma_t)
+    CACHE_VMA, PAGE_MASK_LOW, PAGE_SHIFT, POOL_VMA, VM_NONLINEAR, file_t, machine_t, mm_t, vma_t)
 from vmcore._fast.slab cimport cache_alloc, cache_free
-
-cdef enum:
-    # who asks for one of these gets a vma of its own
-    VM_SPECIAL = VM_IO | VM_DONTCOPY | VM_DONTEXPAND | VM_RESERVED
 
 
 cdef inline rb_view tree_of(machine_t *m) noexcept nogil:
@@ -304,92 +295,6 @@ cdef uint32_t split_vma(machine_t *m, uint32_t vma, uint64_t addr, int new_below
     vma_link(m, n.mm, new)
     count(m, VMA_SPLITS)
     return new
-
-
-cdef void vma_absorb(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil:
-    cdef vma_t *k = &m.vmas[keep]
-    cdef vma_t *d = &m.vmas[dying]
-    cdef uint64_t end = d.end
-    cdef uint32_t file = d.file
-    if file != 0:
-        down_i_shared(m, file)
-        index_remove(m, dying)
-        up_i_shared(m, file)
-    unlink_list_tree(m, dying)
-    if m.mms[k.mm].mmap_cache == dying:
-        m.mms[k.mm].mmap_cache = keep
-    vma_set_range(m, keep, k.start, end, k.pgoff)
-    m.rmap.vma_merge(m, keep, dying)
-    if file != 0:
-        file_put(m, file)
-    vma_free(m, dying)
-    count(m, VMA_MERGES)
-
-
-# ---------------------------------------------------------------- merge
-
-cdef inline int pgoff_fits(machine_t *m, uint32_t file, int runs_on) noexcept nogil:
-    """File offsets must run on; anonymous ones where the rules say so, and only those refusals are counted."""
-    if runs_on or (file == 0 and not m.rules.merge_anon_pgoff):
-        return 1
-    if file == 0:
-        count(m, VMA_MERGES_REFUSED_PGOFF)
-    return 0
-
-
-cdef inline int rmap_allows(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
-    """a: a vma; b: the one above it, or 0 for a range that has none yet."""
-    cdef int ok = m.rmap.may_merge(m, a, b)
-    if ok and b != 0 and m.rules.merge_anon_vma and m.vmas[a].anon_vma != 0 and m.vmas[b].anon_vma != 0:
-        ok = m.vmas[a].anon_vma == m.vmas[b].anon_vma
-    if not ok:
-        count(m, VMA_MERGES_REFUSED_ANON_VMA)
-    return ok
-
-
-cdef int vma_may_join(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
-    cdef vma_t *x = &m.vmas[a]
-    cdef uint64_t runs_to = x.pgoff + ((x.end - x.start) >> PAGE_SHIFT)
-    return pgoff_fits(m, x.file, runs_to == m.vmas[b].pgoff) and rmap_allows(m, a, b)
-
-
-cdef inline int same_kind(vma_t *v, uint32_t flags, uint32_t file) noexcept nogil:
-    return v.flags == flags and v.file == file
-
-
-cdef inline int takes_pages_of(machine_t *m, uint32_t a, uint32_t like) noexcept nogil:
-    """May a be extended over a range where pages of `like` (0: nothing) will be?"""
-    if not rmap_allows(m, a, like):
-        return 0
-    if like == 0 or m.vmas[like].anon_vma == 0 or m.vmas[a].anon_vma == m.vmas[like].anon_vma:
-        return 1
-    count(m, VMA_MERGES_REFUSED_ANON_VMA)
-    return 0
-
-
-cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr, uint64_t end, uint32_t flags,
-                        uint32_t file, uint64_t pgoff, uint32_t like) noexcept nogil:
-    cdef uint64_t pages = (end - addr) >> PAGE_SHIFT
-    cdef uint32_t next = m.vmas[prev].next if prev != 0 else m.mms[mm].mmap
-    cdef vma_t *p = &m.vmas[prev]
-    cdef vma_t *n = &m.vmas[next]
-    if flags & VM_SPECIAL or (file != 0 and m.rules.merge_anon_only):
-        return 0
-    if (prev != 0 and p.end == addr and same_kind(p, flags, file)
-            and pgoff_fits(m, file, p.pgoff + ((p.end - p.start) >> PAGE_SHIFT) == pgoff)
-            and takes_pages_of(m, prev, like)):
-        vma_set_range(m, prev, p.start, end, p.pgoff)
-        count(m, VMA_MERGES)
-        if next != 0 and n.start == end and same_kind(n, flags, file) and vma_may_join(m, prev, next):
-            vma_absorb(m, prev, next)
-        return prev
-    if (next != 0 and n.start == end and same_kind(n, flags, file)
-            and pgoff_fits(m, file, pgoff + pages == n.pgoff) and takes_pages_of(m, next, like)):
-        # 2.6.5 anonymous: the offset means nothing and may wrap
-        vma_set_range(m, next, addr, n.end, n.pgoff - pages)
-        count(m, VMA_MERGES)
-        return next
-    return 0
 
 
 # ---------------------------------------------------------------- gaps

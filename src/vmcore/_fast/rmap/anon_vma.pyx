@@ -1,9 +1,10 @@
-"""anon_vma: anonymous pages are found through the list of vmas that may map them; file pages by objrmap. 2.6.5-rc1-aa1.
+"""anon_vma: anonymous pages are found through the list of vmas that may map them; file pages by objrmap. 2.6.5-rc1-aa1,
+and 2.6.7, where it was merged.
 
-Source: mm/objrmap.c of -aa; fact sheet linux-2004 sections 2.5, 5.1, 12.1. An anonymous page has PG_ANON, mapping = the
-anon_vma, index = its linear offset, set at mapcount 0 -> 1 and cleared at 1 -> 0; between these nothing changes them. A
-vma enters the list when its first anonymous page comes, and with fork and split; new ones go to the front. Cost:
-nothing per page; a walk visits every vma of the list, mapped there or not.
+Source: mm/objrmap.c of -aa, mm/rmap.c of 2.6.7; fact sheet linux-2004 sections 2.5, 5.1, 5.8, 12.1. An anonymous page
+has PG_ANON, mapping = the anon_vma, index = its linear offset, set at mapcount 0 -> 1 and cleared at 1 -> 0; between
+these nothing changes them. A vma enters the list when its first anonymous page comes, and with fork and split; new ones
+go to the front. Cost: nothing per page; a walk visits every vma of the list, mapped there or not.
 
     page --mapping--> anon_vma --head--> child2 <-> child1 <-> parent    address = vma.start + (index - vma.pgoff) pages
 
@@ -11,8 +12,11 @@ frame.rmap of an anonymous page is a hint for the host, not part of the design: 
 first. If that pte maps the page still, and the anon_vma has one vma, it is the only one (a vma can map a page at one
 address), and the walk need not be walked to be counted: most pages of most loads.
 
--aa1: anon_prepare always makes a new anon_vma (no adoption from a neighbour), page_referenced walks the whole list,
-try_to_unmap stops at the first FAIL or when nothing maps the page any more.
+-aa1: anon_prepare always makes a new anon_vma, page_referenced walks the whole list, try_to_unmap stops at the first
+FAIL or when nothing maps the page any more. 2.6.7, by rules: a vma without takes the anon_vma of a neighbour with which
+it could merge but for its access rights (anon_vma_adopt); page_referenced stops as well when it has seen all ptes
+(walk_counts_down), walks pass over mms that map nothing (walk_skips_empty), a young pte fails try_to_unmap, and so does
+a page that get_user_pages holds.
 """
 from libc.errno cimport ENOMEM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -20,24 +24,25 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from vmcore._fast.records cimport (
     machine_t, vma_t, frame_t, anon_vma_t, rmap_ops, POOL_ANON_VMA, POOL_VMA, CACHE_ANON_VMA, PG_ANON, PG_LOCKED,
     PG_REFERENCED, PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT, PTE_A, PTE_P, PTE_SHIFT, PTE_SPECIAL)
-from vmcore._fast.pool cimport pool_alloc, pool_free, safe_point
+from vmcore._fast.merge cimport mergeable_neighbour
+from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.locks cimport spin_lock_anon_vma, spin_unlock_anon_vma, page_map_lock, page_map_unlock
 from vmcore._fast.bugs cimport (
     bug, BUG_ANON_VMA_EMPTY, BUG_ANON_VMA_MISSING, BUG_MERGE_ANON_VMA, BUG_RMAP_ADD_ANON_MAPPING,
     BUG_RMAP_ADD_FILE_ANON, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED)
 from vmcore._fast.counters cimport (
-    RMAP_MMS_VISITED, RMAP_PTES_EXAMINED,
-    count, count_n, RMAP_PAGES_WALKED, RMAP_VMAS_VISITED, RMAP_RANGE_SKIPS, RMAP_UNMAP_SUCCESS, RMAP_UNMAP_AGAIN,
-    RMAP_UNMAP_FAIL, ANON_VMAS_ALLOCATED, ANON_VMAS_FREED)
+    count, RMAP_MMS_VISITED, RMAP_PTES_EXAMINED, RMAP_PAGES_WALKED, RMAP_VMAS_VISITED, RMAP_RANGE_SKIPS,
+    RMAP_UNMAP_SUCCESS, RMAP_UNMAP_AGAIN, RMAP_UNMAP_FAIL, ANON_VMA_NODES_VISITED, ANON_VMAS_ADOPTED,
+    ANON_VMAS_ALLOCATED, ANON_VMAS_FREED)
 from vmcore._fast.check_base cimport CHECK_ANON_VMA, CHECK_ANON_VMA_COUNT, check_t, fail, in_pool
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.pagetable cimport pte_lookup
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, rmap_defaults
+from vmcore._fast.rmap.anon_walk cimport anon_walk, find_anon, referenced_anon, unmap_anon
 from vmcore._fast.rmap.objrmap cimport (
-    find_file, find_in_vma, page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one,
-    WALK_AHEAD, WALK_OUTSIDE, WALK_SAFE)
+    find_file, page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one, WALK_OUTSIDE)
 
 cdef struct long_way_t:     # called through a table: kept out of the frames of the short ways, which most pages take
     int (*referenced)(machine_t *m, uint32_t pfn) noexcept nogil
@@ -46,33 +51,29 @@ cdef struct long_way_t:     # called through a table: kept out of the frames of 
 
 cdef long_way_t long_way
 
-cdef struct walk_t:
-    uint32_t cur            # next vma to look ahead at
-    uint32_t left           # vmas of the list from there on
-    uint32_t nr             # looked at ahead, to be acted on
-    uint32_t vma[16]
-    uint32_t pte[16]
-
 
 # ---------------------------------------------------------------- lists
 
-cdef void list_add_front(machine_t *m, uint32_t a, uint32_t vma) noexcept nogil:
-    cdef anon_vma_t *av = &m.anon_vmas[a]
+cdef void list_add_before(machine_t *m, uint32_t a, uint32_t vma, uint32_t at) noexcept nogil:
+    """On the ring before `at`, which is on it; 0: the ring is empty."""
     cdef vma_t *v = &m.vmas[vma]
-    cdef uint32_t head = av.head
     spin_lock_anon_vma(m, a)
-    if av.nr == 0:
+    if at == 0:
         v.anon_next = vma
         v.anon_prev = vma
     else:
-        v.anon_next = head
-        v.anon_prev = m.vmas[head].anon_prev
+        v.anon_next = at
+        v.anon_prev = m.vmas[at].anon_prev
         m.vmas[v.anon_prev].anon_next = vma
-        m.vmas[head].anon_prev = vma
-    av.head = vma
-    av.nr += 1
+        m.vmas[at].anon_prev = vma
+    m.anon_vmas[a].nr += 1
     v.anon_vma = a
     spin_unlock_anon_vma(m, a)
+
+
+cdef void list_add_front(machine_t *m, uint32_t a, uint32_t vma) noexcept nogil:
+    list_add_before(m, a, vma, m.anon_vmas[a].head)
+    m.anon_vmas[a].head = vma
 
 
 cdef void list_take(machine_t *m, uint32_t vma) noexcept nogil:
@@ -89,9 +90,17 @@ cdef void list_take(machine_t *m, uint32_t vma) noexcept nogil:
 
 
 cdef int anon_prepare(machine_t *m, uint32_t vma) noexcept nogil:
-    cdef uint32_t a
+    cdef uint32_t a, near
     if m.vmas[vma].anon_vma != 0:
         return 0
+    if m.rules.anon_vma_adopt:
+        near = mergeable_neighbour(m, vma, 1)
+        if near == 0:
+            near = mergeable_neighbour(m, vma, 0)
+        if near != 0:
+            count(m, ANON_VMAS_ADOPTED)
+            list_add_front(m, m.vmas[near].anon_vma, vma)
+            return 0
     a = pool_alloc(m, POOL_ANON_VMA)
     if a == 0:
         return -ENOMEM
@@ -112,6 +121,13 @@ cdef int vma_share(machine_t *m, uint32_t new, uint32_t old) noexcept nogil:
     m.vmas[new].anon_vma = 0
     if a != 0:
         list_add_front(m, a, new)
+    return 0
+
+
+cdef int vma_adopt(machine_t *m, uint32_t to, uint32_t from_) noexcept nogil:
+    """Right behind from_, so that the place is from_'s own when that goes."""
+    if m.vmas[to].anon_vma == 0 and m.vmas[from_].anon_vma != 0:
+        list_add_before(m, m.vmas[from_].anon_vma, to, m.vmas[from_].anon_next)
     return 0
 
 
@@ -138,32 +154,8 @@ cdef int may_merge(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
 
 
 cdef void vma_merge(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil:
-    cdef vma_t *k = &m.vmas[keep]
-    cdef vma_t *d = &m.vmas[dying]
-    cdef uint32_t a = d.anon_vma
-    if a == 0:
-        return
-    if k.anon_vma == 0:
-        # dying's place on the list becomes keep's
-        spin_lock_anon_vma(m, a)
-        if d.anon_next == dying:
-            k.anon_next = keep
-            k.anon_prev = keep
-        else:
-            k.anon_next = d.anon_next
-            k.anon_prev = d.anon_prev
-            m.vmas[d.anon_next].anon_prev = keep
-            m.vmas[d.anon_prev].anon_next = keep
-        if m.anon_vmas[a].head == dying:
-            m.anon_vmas[a].head = keep
-        k.anon_vma = a
-        d.anon_vma = 0
-        d.anon_next = 0
-        d.anon_prev = 0
-        spin_unlock_anon_vma(m, a)
-        return
-    if k.anon_vma != a:
-        bug(m, BUG_MERGE_ANON_VMA, keep, dying, a)
+    if m.vmas[dying].anon_vma != 0 and m.vmas[keep].anon_vma != m.vmas[dying].anon_vma:
+        bug(m, BUG_MERGE_ANON_VMA, keep, dying, m.vmas[dying].anon_vma)
     vma_unlink(m, dying)
 
 
@@ -226,35 +218,27 @@ cdef void page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
 
 # ---------------------------------------------------------------- the two walks of reclaim
 
-cdef void look_ahead(machine_t *m, walk_t *w, uint64_t index, uint32_t max) noexcept nogil:
-    """Find the ptes of the next vmas of the list: independent misses, fetched together. Counts nothing."""
-    cdef vma_t *v
-    cdef uint64_t page
-    cdef uint32_t pte
-    cdef uint32_t n = 0
-    while n < max and w.left != 0:
-        v = &m.vmas[w.cur]
-        page = page_in_vma(v, index)
-        pte = WALK_OUTSIDE
-        if page < (v.end - v.start) >> PAGE_SHIFT:
-            pte = pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT))
-            prefetch_write(&m.ptes[pte])
-        w.vma[n] = w.cur
-        w.pte[n] = pte
-        w.cur = v.anon_next
-        w.left -= 1
-        n += 1
-    w.nr = n
+cdef uint32_t ring_next(machine_t *m, anon_walk *w) noexcept nogil:
+    cdef uint32_t vma = w.node
+    if w.left == 0:
+        return 0
+    w.left -= 1
+    w.node = m.vmas[vma].anon_next
+    count(m, ANON_VMA_NODES_VISITED)
+    return vma
 
 
-cdef int walk_start(machine_t *m, uint32_t pfn, walk_t *w) noexcept nogil:
+cdef int walk_start(machine_t *m, uint32_t pfn, anon_walk *w) noexcept nogil:
     cdef uint32_t a = m.frames[pfn].mapping
     cdef anon_vma_t *av = &m.anon_vmas[a]
     if a == 0 or av.nr == 0:
         bug(m, BUG_ANON_VMA_EMPTY, pfn, a, 0)
         return 0
-    w.cur = av.head
+    w.next = ring_next
+    w.object = a
+    w.node = av.head
     w.left = av.nr
+    w.index = m.frames[pfn].index
     return 1
 
 
@@ -273,89 +257,53 @@ cdef inline uint32_t only_pte(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t
     return pte_lookup(m, v.mm, v.start + (page << PAGE_SHIFT))
 
 
+cdef inline void count_only(machine_t *m, uint32_t pte) noexcept nogil:
+    """A walk of one vma."""
+    count(m, RMAP_VMAS_VISITED)
+    count(m, ANON_VMA_NODES_VISITED)
+    if pte == <uint32_t>WALK_OUTSIDE:
+        count(m, RMAP_RANGE_SKIPS)
+
+
 cdef int page_referenced_anon(machine_t *m, uint32_t pfn) noexcept nogil:
-    cdef uint32_t a = m.frames[pfn].mapping
-    cdef uint64_t index = m.frames[pfn].index
-    cdef uint64_t visited = 0
-    cdef uint64_t skips = 0
-    cdef uint64_t polled = 0
-    cdef uint32_t i, pte
+    cdef uint32_t pte
+    cdef uint32_t left = 1
     cdef int referenced = 0
-    cdef walk_t w
+    cdef anon_walk w
     if not walk_start(m, pfn, &w):
         return 0
-    spin_lock_anon_vma(m, a)
+    spin_lock_anon_vma(m, w.object)
     if w.left == 1:                 # a region that was never forked: most of them
-        pte = only_pte(m, pfn, w.cur, index)
-        if pte == <uint32_t>WALK_OUTSIDE:
-            skips = 1
-        else:
-            referenced = referenced_one(m, pfn, w.cur, pte)
-        visited = 1
-        w.left = 0
-    while w.left != 0:
-        look_ahead(m, &w, index, WALK_AHEAD)
-        for i in range(w.nr):
-            if w.pte[i] == <uint32_t>WALK_OUTSIDE:
-                skips += 1
-            else:
-                referenced += referenced_one(m, pfn, w.vma[i], w.pte[i])
-        visited += w.nr
-        if visited - polled >= <uint64_t>WALK_SAFE:
-            polled = visited
-            if safe_point(m) < 0:
-                break
-    spin_unlock_anon_vma(m, a)
-    count_n(m, RMAP_VMAS_VISITED, visited)
-    count_n(m, RMAP_RANGE_SKIPS, skips)
+        pte = only_pte(m, pfn, w.node, w.index)
+        count_only(m, pte)
+        if pte != <uint32_t>WALK_OUTSIDE:
+            referenced = referenced_one(m, pfn, w.node, pte, &left)
+    else:
+        referenced = referenced_anon(m, pfn, &w)
+    spin_unlock_anon_vma(m, w.object)
     return referenced
 
 
 cdef int try_to_unmap_anon(machine_t *m, uint32_t pfn) noexcept nogil:
-    cdef uint32_t a = m.frames[pfn].mapping
-    cdef uint64_t index = m.frames[pfn].index
-    cdef uint64_t visited = 0
-    cdef uint64_t skips = 0
-    cdef uint64_t polled = 0
-    cdef uint32_t i, pte
-    cdef uint32_t ahead = 2
+    cdef uint32_t pte
     cdef int r = SWAP_AGAIN
-    cdef walk_t w
+    cdef anon_walk w
     if not m.frames[pfn].flags & <uint32_t>PG_SWAPCACHE:
         return SWAP_AGAIN
     if not walk_start(m, pfn, &w):
         return SWAP_AGAIN
-    spin_lock_anon_vma(m, a)
+    spin_lock_anon_vma(m, w.object)
     if w.left == 1:
-        pte = only_pte(m, pfn, w.cur, index)
-        if pte == <uint32_t>WALK_OUTSIDE:
-            skips = 1
-        else:
-            r = unmap_one(m, pfn, w.cur, pte)
-        visited = 1
-        w.left = 0
-    while w.left != 0 and r != SWAP_FAIL and m.mapcount[pfn] != 0:
-        look_ahead(m, &w, index, ahead)
-        for i in range(w.nr):
-            visited += 1
-            if w.pte[i] == <uint32_t>WALK_OUTSIDE:
-                skips += 1
-                continue
-            r = unmap_one(m, pfn, w.vma[i], w.pte[i])
-            if r == SWAP_FAIL or m.mapcount[pfn] == 0:
-                break
-        if ahead < <uint32_t>WALK_AHEAD:
-            ahead *= 2
-        if visited - polled >= <uint64_t>WALK_SAFE:
-            polled = visited
-            if safe_point(m) < 0:
-                break
-    spin_unlock_anon_vma(m, a)
-    count_n(m, RMAP_VMAS_VISITED, visited)
-    count_n(m, RMAP_RANGE_SKIPS, skips)
-    if r == SWAP_FAIL:
-        return SWAP_FAIL
-    return SWAP_SUCCESS if m.mapcount[pfn] == 0 else SWAP_AGAIN
+        pte = only_pte(m, pfn, w.node, w.index)
+        count_only(m, pte)
+        if pte != <uint32_t>WALK_OUTSIDE:
+            r = unmap_one(m, pfn, w.node, pte)
+        if r != SWAP_FAIL and m.mapcount[pfn] == 0:
+            r = SWAP_SUCCESS
+    else:
+        r = unmap_anon(m, pfn, &w)
+    spin_unlock_anon_vma(m, w.object)
+    return r
 
 
 cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
@@ -374,6 +322,7 @@ cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
                 and m.anon_vmas[f.mapping].nr == 1 and m.trylock_rate == 0):
             # the walk below for a list of one, in short
             count(m, RMAP_VMAS_VISITED)
+            count(m, ANON_VMA_NODES_VISITED)
             count(m, RMAP_MMS_VISITED)
             count(m, RMAP_PTES_EXAMINED)
             if e & PTE_A:
@@ -416,18 +365,10 @@ cdef void prefetch(machine_t *m, uint32_t pfn) noexcept nogil:
 # ---------------------------------------------------------------- verification
 
 cdef uint64_t find(machine_t *m, uint32_t pfn) noexcept nogil:
-    cdef frame_t *f = &m.frames[pfn]
-    cdef uint32_t head, i
-    cdef uint64_t n = 0
-    if not f.flags & <uint32_t>PG_ANON:
+    cdef anon_walk w
+    if not m.frames[pfn].flags & <uint32_t>PG_ANON:
         return find_file(m, pfn)
-    head = m.anon_vmas[f.mapping].head
-    i = head
-    while True:
-        n += find_in_vma(m, pfn, i, f.index)
-        i = m.vmas[i].anon_next
-        if i == head:
-            return n
+    return find_anon(m, pfn, &w) if walk_start(m, pfn, &w) else 0
 
 
 cdef int page_fits(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil:
@@ -494,6 +435,7 @@ ops.prefetch = prefetch
 ops.vma_fork = vma_share
 ops.vma_split = vma_share
 ops.vma_copy = vma_share
+ops.vma_adopt = vma_adopt
 ops.vma_unlink = vma_unlink
 ops.may_merge = may_merge
 ops.vma_merge = vma_merge

@@ -8,7 +8,8 @@ changes no count: when a walk stops early, the index's count is set back to what
 from libc.stdint cimport uint32_t, uint64_t, int32_t
 
 from vmcore._fast.records cimport (
-    frame_t, i_mmap_iter, machine_t, vma_t, PG_ANON, PG_SWAPCACHE, PTE_A, VM_LOCKED, VM_RESERVED, PAGE_SHIFT)
+    frame_t, i_mmap_iter, machine_t, vma_t, PG_ANON, PG_SWAPCACHE, PTE_A, VM_LOCKED, VM_MAYSHARE, VM_RESERVED,
+    PAGE_SHIFT)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport (
     spin_trylock_ptl, spin_unlock_ptl, down_trylock_i_shared, up_i_shared, page_map_lock, page_map_unlock)
@@ -16,8 +17,8 @@ from vmcore._fast.bugs cimport (
     bug, BUG_RMAP_ADD_FILE_ANON, BUG_RMAP_REMOVE_UNMAPPED, BUG_UNMAP_VM_RESERVED)
 from vmcore._fast.counters cimport (
     count, count_n, RMAP_PTES_EXAMINED, RMAP_VMAS_VISITED, RMAP_MMS_VISITED, RMAP_NONLINEAR_UNFOUND, RMAP_RANGE_SKIPS,
-    RMAP_TRYLOCK_FAILS,
-    I_MMAP_LOOKUPS, I_MMAP_NODES_VISITED)
+    RMAP_TRYLOCK_FAILS, RMAP_EMPTY_MM_SKIPS, RMAP_FAIL_GUP, RMAP_FAIL_LOCKED, RMAP_FAIL_YOUNG, I_MMAP_LOOKUPS,
+    I_MMAP_NODES_VISITED)
 from vmcore._fast.frame cimport page_count
 from vmcore._fast.pagetable cimport pte_lookup
 from vmcore._fast.prefetch cimport prefetch_write
@@ -29,6 +30,11 @@ cdef struct batch_t:
     uint32_t vma[16]
     uint32_t pte[16]
     uint64_t nodes[16]      # I_MMAP_NODES_VISITED when this vma had been found
+
+
+cdef enum:
+    STOP_SHARED = 1         # rules.walk_locked_stops
+    STOP_ANY = 2
 
 
 # ---------------------------------------------------------------- one vma
@@ -50,9 +56,18 @@ cdef int referenced_in(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte, ui
     return young
 
 
-cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil:
+cdef inline int skip_empty(machine_t *m, uint32_t mm) noexcept nogil:
+    if m.rules.walk_skips_empty and m.mms[mm].rss == 0:
+        count(m, RMAP_EMPTY_MM_SKIPS)
+        return 1
+    return 0
+
+
+cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte, uint32_t *left) noexcept nogil:
     cdef uint32_t mm = m.vmas[vma].mm
     cdef int young = 0
+    if skip_empty(m, mm):
+        return 0
     if not spin_trylock_ptl(m, mm):
         count(m, RMAP_TRYLOCK_FAILS)
         return 0
@@ -60,7 +75,12 @@ cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) 
     if pte != 0:
         count(m, RMAP_PTES_EXAMINED)
         if maps_page(m, pfn, pte):
-            young = referenced_pte(m, pte)
+            if m.rules.walk_locked_stops == <uint32_t>STOP_ANY and m.vmas[vma].flags & <uint32_t>VM_LOCKED:
+                left[0] = 0
+                young = 1
+            else:
+                left[0] -= 1
+                young = referenced_pte(m, pte)
     spin_unlock_ptl(m, mm)
     return young
 
@@ -70,12 +90,15 @@ cdef int unmap_found(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t vm_flags,
         bug(m, BUG_UNMAP_VM_RESERVED, pfn, mm, pte)
         return SWAP_FAIL
     if vm_flags & <uint32_t>(VM_LOCKED | VM_RESERVED):
+        count(m, RMAP_FAIL_LOCKED)
         return SWAP_FAIL
     if m.rules.unmap_young_fails and m.ptes[pte] & PTE_A:
         m.ptes[pte] &= ~<uint64_t>PTE_A
+        count(m, RMAP_FAIL_YOUNG)
         return SWAP_FAIL
     if (m.rules.gup_test and m.frames[pfn].flags & <uint32_t>PG_SWAPCACHE
             and page_count(m, pfn) != <int32_t>m.mapcount[pfn] + 2):
+        count(m, RMAP_FAIL_GUP)
         return SWAP_FAIL
     unmap_pte(m, pfn, mm, pte)
     m.rmap.page_remove(m, pfn, pte)
@@ -86,6 +109,8 @@ cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexc
     cdef vma_t *v = &m.vmas[vma]
     cdef uint32_t mm = v.mm
     cdef int r = SWAP_AGAIN
+    if skip_empty(m, mm):
+        return SWAP_AGAIN
     if not spin_trylock_ptl(m, mm):
         count(m, RMAP_TRYLOCK_FAILS)
         return SWAP_AGAIN
@@ -152,6 +177,12 @@ cdef void count_walk(machine_t *m, uint64_t nodes, uint64_t taken) noexcept nogi
     count_n(m, RMAP_RANGE_SKIPS, nodes - taken)
 
 
+cdef inline int stops_at(machine_t *m, uint32_t vma) noexcept nogil:
+    """A file's vma that keeps the page active whatever its pte says."""
+    return (m.rules.walk_locked_stops == <uint32_t>STOP_SHARED
+            and (m.vmas[vma].flags & <uint32_t>(VM_LOCKED | VM_MAYSHARE)) == <uint32_t>(VM_LOCKED | VM_MAYSHARE))
+
+
 cdef int page_referenced_file(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef uint32_t file = m.frames[pfn].mapping
     cdef uint64_t index = m.frames[pfn].index
@@ -159,6 +190,8 @@ cdef int page_referenced_file(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef uint64_t nodes = m.counters[I_MMAP_NODES_VISITED]
     cdef uint64_t taken = 0
     cdef uint64_t polled = nodes
+    cdef uint32_t left = m.mapcount[pfn]
+    cdef uint32_t ahead = 2 if m.rules.walk_counts_down else WALK_AHEAD
     cdef uint32_t vma, i
     cdef int referenced = 0
     cdef batch_t b
@@ -169,10 +202,20 @@ cdef int page_referenced_file(machine_t *m, uint32_t pfn) noexcept nogil:
         return 0
     vma = m.i_mmap.first(m, file, index, index, &it)
     while vma != 0:
-        vma = gather(m, index, vma, &it, &b, WALK_AHEAD)
+        vma = gather(m, index, vma, &it, &b, ahead)
         for i in range(b.nr):
-            referenced += referenced_one(m, pfn, b.vma[i], b.pte[i])
-        taken += b.nr
+            taken += 1
+            if stops_at(m, b.vma[i]):
+                referenced += 1
+                left = 0
+            else:
+                referenced += referenced_one(m, pfn, b.vma[i], b.pte[i], &left)
+            if left == 0 and (m.rules.walk_counts_down or m.rules.walk_locked_stops):
+                m.counters[I_MMAP_NODES_VISITED] = b.nodes[i]
+                vma = 0
+                break
+        if ahead < <uint32_t>WALK_AHEAD:
+            ahead *= 2
         if m.counters[I_MMAP_NODES_VISITED] - polled >= <uint64_t>WALK_SAFE:
             polled = m.counters[I_MMAP_NODES_VISITED]
             if safe_point(m) < 0:
