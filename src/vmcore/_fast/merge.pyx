@@ -12,8 +12,8 @@ comment in 2.6.7's mm/mmap.c:
 
 Flags must be equal, offsets must run on (anonymous ones where rules.merge_anon_pgoff says so), and the reverse map
 has a veto: the pages of A, X and N must be found through whatever vma covers them afterwards. A vma that gets pages of
-a neighbour and has no anon_vma of its own adopts the neighbour's first, which may need memory. When a border moves (4, 5), 2.6.7 itself forgot
-that, and lost pages; the fix is of 2.6.8 and is always in here (5.8).
+a neighbour and has no anon_vma of its own adopts the neighbour's first, which may need memory. When a border moves
+(4, 5), 2.6.7 itself forgot that, and lost pages; the fix is of 2.6.8 and is always in here (5.8).
 
 Not merged: who asks for VM_IO, VM_DONTCOPY, VM_DONTEXPAND or VM_RESERVED. Today's kernels (rules.merge_keep_next) let
 N grow over X in case 8; user space cannot tell, but links of anon_vmas are copied to the other one. VMA_MERGES counts

@@ -20,10 +20,9 @@ from vmcore._fast.nonlinear cimport do_remap_file_pages
 from vmcore._fast.pagetable cimport free_pgtables
 from vmcore._fast.records cimport (
     CACHE_DENTRY, CACHE_INODE, CAP_IPC_LOCK, CAP_SYS_ADMIN, FILE_DEVICE, FILE_READONLY, FILE_SHMEM, FILE_UNLINKED,
-    PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, RLIM_AS, RLIM_DATA, RLIM_MEMLOCK,
-    VM_ACCOUNT, VM_DATA_DEFAULT_FLAGS, VM_EXEC, VM_GROWSDOWN, VM_GROWSUP, VM_HUGETLB, VM_IO, VM_LOCKED, VM_MAYEXEC,
-    VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, machine_t, mm_t, task_t,
-    vma_t)
+    PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, RLIM_AS, RLIM_DATA, RLIM_MEMLOCK, VM_ACCOUNT, VM_DATA_DEFAULT_FLAGS,
+    VM_GROWSDOWN, VM_GROWSUP, VM_IO, VM_LOCKED, VM_MAYEXEC, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_RESERVED,
+    VM_SHARED, VM_WRITE, machine_t, mm_t, task_t, vma_t)
 from vmcore._fast.vma cimport (
     find_vma, find_vma_intersection, find_vma_prev, get_unmapped_area, split_vma, vma_alloc, vma_destroy, vma_detach,
     vma_free, vma_link)

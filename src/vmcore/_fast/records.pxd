@@ -546,11 +546,12 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t unmap_young_fails      # 1: try_to_unmap of a young pte is FAIL
     uint32_t walk_counts_down       # 1: page_referenced stops when it has seen as many ptes as the page has (2.6.7)
     uint32_t walk_skips_empty       # 1: walks pass over mms with rss 0 (2.6.7)
-    uint32_t walk_locked_stops      # page_referenced counts 1 and stops: 1 at a VM_LOCKED | VM_MAYSHARE vma of a file
-                                    # (2.6.7), 2 at any VM_LOCKED vma that maps the page (2.6.28)
+    # page_referenced counts 1 and stops: 1 at a VM_LOCKED | VM_MAYSHARE vma of a file (2.6.7), 2 at any VM_LOCKED vma
+    # that maps the page (2.6.28)
+    uint32_t walk_locked_stops
     uint32_t avc_tree       # anon_vma_chain: links of an anon_vma are on 0 a list (2.6.34), 1 an interval tree (3.7)
-    uint32_t avc_reuse      # ... a fork takes an anon_vma of an ancestor: 0 never, 1 degree < 2 (3.19), 2 if it has no
-                            # active vma and at most one child (6.0)
+    # ... a fork takes an anon_vma of an ancestor: 0 never, 1 degree < 2 (3.19), 2 no active vma, at most one child (6.0)
+    uint32_t avc_reuse
     uint32_t avc_root_lock  # ... 1: one lock a fork tree (2.6.36), and page_referenced only tries to get it
     uint32_t avc_claim_swapin       # ... 1: a page found exclusive at swap-in goes to its vma's own anon_vma
     uint32_t reserved_unmap_bug     # 1: an unmap in a VM_RESERVED vma is a BUG (-aa1), else FAIL

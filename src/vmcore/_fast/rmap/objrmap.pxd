@@ -36,8 +36,8 @@ cdef int referenced_in(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte, ui
                        uint32_t *busy) noexcept nogil
 # One vma of a walk, its pte index (0: no table) found before. WALK_OUTSIDE is for the caller's own list: never passed.
 # referenced_one: 1 if the page was young there, cleared; *left, the ptes that a walk has yet to find, is 1 less if it
-# maps the page, and 0 with the result 1 if the walk is to stop (rules.walk_locked_stops). unmap_one: SWAP_AGAIN (nothing there, busy, or unmapped: see
-# mapcount), or SWAP_FAIL (VM_LOCKED, young with rules.unmap_young_fails, held by get_user_pages with rules.gup_test).
+# maps the page, and 0 with the result 1 if the walk is to stop (rules.walk_locked_stops). unmap_one: SWAP_AGAIN
+# (nothing there, busy, or unmapped: see mapcount), or SWAP_FAIL (VM_LOCKED, young with rules.unmap_young_fails, held by get_user_pages with rules.gup_test).
 cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte, uint32_t *left) noexcept nogil
 cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil
 # All vmas of the page's file. The page is mapped. unmap: SWAP_SUCCESS, SWAP_AGAIN or SWAP_FAIL; no RMAP_UNMAP_* counts.
