@@ -305,7 +305,7 @@ RULES_2_6_7: Mapping[str, int] = {
     "stack_prepares": 1,  # 4.1
 }
 _PAGE_2_6_7 = {4: 28, 8: 48}  # 1.1: 32 and 56 with the mapcount
-_VMA_2_6_7 = {4: 72, 8: 144}  # 1.6: 84 and 168 with anon_vma and its list node
+_VMA_2_6_7 = {4: 64, 8: 128}  # 1.6: 84 and 168 with anon_vma, its list node and a prio_tree node
 _PAGE_2_6_5 = {4: 36, 8: 64}  # 1.1: 40 and 72 with the union pte or the mapcount
 _VMA_2_6_5 = {4: 64, 8: 128}  # 1.6
 
