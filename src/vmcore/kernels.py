@@ -67,6 +67,8 @@ RMAP: Mapping[str, Rmap] = {
         mm_words=1,
         sizes={"anonmm_size": {4: 16, 8: 24}},
     ),
+    # the same, by links of many to many (linux-modern 1)
+    "anon_vma_chain": Rmap(4, 3, 3, _ANON_VMA),
 }
 
 
@@ -187,6 +189,7 @@ class Kernel:
         default_factory=dict, hash=False
     )  # vm_area_struct by word size, less rmap, with lists as its index (1.6)
     data: Mapping[str, int] = field(default_factory=dict, hash=False)  # the other rules
+    stands_for: str = ""  # the reclaim policy that this kernel had, where `reclaim` stands in for it
 
     def __post_init__(self) -> None:
         for kind, known in (("rmap", RMAP), ("i_mmap", I_MMAP), ("reclaim", RECLAIM), ("merge", MERGE)):
@@ -205,6 +208,11 @@ class Kernel:
             raise ValueError(
                 f"kernel {self.name}: reclaim={self.reclaim!r} asks the reverse map for the ptes of a page,"
                 f" rmap={self.rmap!r} cannot tell"
+            )
+        if self.data.get("fork_skips_unfaulted") and not RMAP[self.rmap].rules.get("vma_anon_vma"):
+            raise ValueError(
+                f"kernel {self.name}: fork_skips_unfaulted needs VMAs that say whether they have anonymous pages,"
+                f" rmap={self.rmap!r} has none"
             )
         for name in ("page_bytes", "vma_bytes", "data"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
@@ -257,6 +265,7 @@ class Kernel:
             highpte=int(highpte),
             l1_line=line,
         )
+        out.update((name, size) for name, size in self.data.items() if name in ("anon_vma_size", "avc_size"))
         return out
 
     def record(self, arch: str, *, highpte: bool = False, l1_line: int | None = None) -> bytes:
@@ -306,6 +315,42 @@ RULES_2_6_7: Mapping[str, int] = {
 }
 _PAGE_2_6_7 = {4: 28, 8: 48}  # 1.1: 32 and 56 with the mapcount
 _VMA_2_6_7 = {4: 64, 8: 128}  # 1.6: 84 and 168 with anon_vma, its list node and a prio_tree node
+# 47 bits of user space, four levels (since 2.6.10 [M]); mmap still goes upwards here
+LAYOUT_X86_64: Mapping[str, int] = {
+    "levels": 4,
+    "task_size": 0x7FFFFFFFF000,
+    "unmapped_base": 0x2AAAAAAAA000,
+    "stack_top": 0x7FFFFFFFF000,
+    "page_offset": 0xFFFF880000000000,
+}
+# Sections from here on are of linux-modern. The reverse map and what belongs to it; reuse at write faults, reclaim and
+# the search for addresses are those of 2.6.7 still.
+_RULES_2_6_34 = (
+    _RULES_2_6_5
+    | RULES_2_6_7
+    | LAYOUT_X86_64
+    | {
+        "gup_test": 0,  # gone by then [M]
+        "walk_skips_empty": 0,  # gone by then [M]
+        "walk_locked_stops": 2,  # 1.8
+        "fork_skips_unfaulted": 1,  # 6.6; since 2.6.15 [M]
+        "avc_size": 48,  # 1.1 [M]
+    }
+)
+_RULES_6_18 = _RULES_2_6_34 | {
+    "unmap_young_fails": 0,  # 1.8
+    "avc_tree": 1,  # 1.1
+    "avc_reuse": 2,  # 1.6
+    "avc_root_lock": 1,  # 1.8, 1.15
+    "avc_claim_swapin": 1,  # 6.5: a page that is exclusive at swap-in
+    "merge_fork_child": 1,  # 1.10
+    "merge_keep_next": 1,  # 1.11
+    "anon_vma_size": 104,  # 1.1
+    "avc_size": 64,  # 1.1
+    "mm_size": 1600,  # 1.1
+    "max_map_count": 65530,  # 6.9
+    "page_offset": 0xFFFF888000000000,  # [M]
+}
 _PAGE_2_6_5 = {4: 36, 8: 64}  # 1.1: 40 and 72 with the union pte or the mapcount
 _VMA_2_6_5 = {4: 64, 8: 128}  # 1.6
 
@@ -384,6 +429,34 @@ _ALL = (
         page_bytes=_PAGE_2_6_7,
         vma_bytes=_VMA_2_6_7,
         data=_RULES_2_6_5 | RULES_2_6_7,
+    ),
+    Kernel(
+        "2.6.34",
+        2010,
+        "linux-modern 1.1 to 1.6 [M]",
+        "anon_vma_chain",
+        "prio_tree",
+        "v2_6",
+        "adjust",
+        archs=("x86_64",),
+        page_bytes={8: 52},  # 56 [M]
+        vma_bytes={8: 136},  # 176 [M]
+        data=_RULES_2_6_34,
+        stands_for="split_lru",
+    ),
+    Kernel(
+        "6.18",
+        2025,
+        "linux-modern 1: K616, K70, K71, L",
+        "anon_vma_chain",
+        "interval_tree",
+        "v2_6",
+        "adjust",
+        archs=("x86_64",),
+        page_bytes={8: 60},  # 64 (1.1)
+        vma_bytes={8: 152},  # 192 (1.1)
+        data=_RULES_6_18,
+        stands_for="split_lru",
     ),
 )
 KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _ALL})

@@ -235,6 +235,7 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
     cdef uint32_t pfn = lookup_swap_cache(m, entry)
     cdef uint32_t copy = 0
     cdef int result = FAULT_MINOR
+    cdef int exclusive = 0
     cdef uint64_t bits
     cdef frame_t *f
     count(m, FAULT_SWAP)
@@ -275,12 +276,15 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
     if write and can_share_swap_page(m, pfn):
         bits |= maybe_mkwrite(m, vma) | PTE_D
         write = 0
+        exclusive = m.rules.avc_claim_swapin
     f.flags &= ~<uint32_t>PG_LOCKED
     if copy != 0:
         map_misplaced(m, mm, vma, addr, pte, pfn, copy)
         return result
     m.mms[mm].swapents -= 1
     map_anon(m, mm, vma, addr, pte, pfn, bits)
+    if exclusive:
+        m.rmap.page_exclusive(m, pfn, vma, addr)
     if write:
         if not m.rules.swapin_cow:
             count(m, FAULT_SPURIOUS_WRITE)      # the CPU faults again and do_wp_page copies

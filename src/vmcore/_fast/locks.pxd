@@ -40,6 +40,10 @@ cdef inline void spin_lock_anon_vma(machine_t *m, uint32_t anon_vma) noexcept no
 cdef inline void spin_unlock_anon_vma(machine_t *m, uint32_t anon_vma) noexcept nogil:
     pass
 
+# the lock of a fork tree of anon_vmas (2.6.36), reclaim side
+cdef inline int down_read_trylock_anon_root(machine_t *m, uint32_t root) noexcept nogil:
+    return trylock(m)
+
 # PG_maplock / PG_chainlock: the per-page bit lock
 cdef inline void page_map_lock(machine_t *m, uint32_t pfn) noexcept nogil:
     pass

@@ -10,7 +10,8 @@ from libc.stdio cimport FILE, fclose, fgets, fopen, sscanf
 from libc.string cimport strncmp
 
 from vmcore._fast.records cimport (
-    HOST_NOMEM, POOL_ANON_VMA, POOL_ANONMM, POOL_EVENT, POOL_FRAME, POOL_LRU_CHUNK, POOL_MM, POOL_PTE, POOL_PTE_CHAIN,
+    HOST_NOMEM, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_EVENT, POOL_FRAME, POOL_LRU_CHUNK, POOL_MM, POOL_PTE,
+    POOL_PTE_CHAIN,
     POOL_RADIX, POOL_TABLE, POOL_VMA, machine_t, pool_t,
 )
 
@@ -127,6 +128,8 @@ cdef int pool_reserve_all(machine_t *m) noexcept nogil:
     if pool_reserve(m, POOL_LRU_CHUNK, 256) != 0 or pool_reserve(m, POOL_RADIX, POOL_SAFE_OTHERS) != 0:
         return -ENOMEM
     if pool_reserve(m, POOL_VMA, POOL_SAFE_OTHERS) != 0 or pool_reserve(m, POOL_ANON_VMA, POOL_SAFE_OTHERS) != 0:
+        return -ENOMEM
+    if m.rules.avc_size != 0 and pool_reserve(m, POOL_AVC, POOL_SAFE_OTHERS) != 0:
         return -ENOMEM
     if pool_reserve(m, POOL_EVENT, POOL_SAFE_OTHERS) != 0 or pool_reserve(m, POOL_MM, 16) != 0:
         return -ENOMEM

@@ -291,14 +291,14 @@ cdef packed struct radix_node_t:    # 64 slots, as the kernel's
 
 cdef packed struct anon_vma_t:      # 32 bytes
     uint32_t head           # first vma; list circular through vma.anon_next/prev. Free record: free link
-    uint32_t nr             # vmas on the list; 0 = free record
+    uint32_t nr             # vmas on the list, or links; 0 = free record
     # with anon_vma_chains only
     uint32_t root           # oldest of its fork tree: the lock of all
     uint32_t parent
     uint32_t refs
     uint32_t num_children
     uint32_t num_active_vmas
-    uint32_t pad
+    uint32_t leftmost       # interval tree: its first node
 
 cdef packed struct avc_t:           # 40 bytes: one vma on one anon_vma
     uint32_t vma            # 0 = free record; then the free link overlays it

@@ -134,7 +134,7 @@ file_t = _record(
 radix_node_t = _record(slot=(_u8, (64,)), count=_u4, shift=_u4)
 
 anon_vma_t = _record(
-    head=_u4, nr=_u4, root=_u4, parent=_u4, refs=_u4, num_children=_u4, num_active_vmas=_u4, pad=_u4
+    head=_u4, nr=_u4, root=_u4, parent=_u4, refs=_u4, num_children=_u4, num_active_vmas=_u4, leftmost=_u4
 )
 
 avc_t = _record(

@@ -148,4 +148,9 @@ def figures(names: dict[str, Any], chosen: scenario.Scenario, not_run: dict[str,
     for name, result in names.items():
         parts += text.remarks(name, result)
     parts += missing
+    # DESIGN section 5: where a policy is not there yet, another stands in
+    for name in names:
+        kernel = vmcore.KERNELS.get(name)
+        if kernel is not None and kernel.stands_for:
+            parts.append(f"{name}: reclaim is {kernel.reclaim}, in place of {kernel.stands_for}")
     return "\n".join(parts)

@@ -197,7 +197,7 @@ cdef void page_add(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint
     page_map_unlock(m, pfn)
 
 
-cdef void page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
+cdef void anon_page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
     page_map_lock(m, pfn)
     if m.mapcount[pfn] == 0:
@@ -428,7 +428,7 @@ cdef rmap_ops ops
 rmap_defaults(&ops)
 ops.anon_prepare = anon_prepare
 ops.page_add = page_add
-ops.page_remove = page_remove
+ops.page_remove = anon_page_remove
 ops.page_referenced = page_referenced
 ops.try_to_unmap = try_to_unmap
 ops.prefetch = prefetch
