@@ -40,6 +40,8 @@ def boot(kernel: str) -> Iterator[Callable[..., vmcore.Machine]]:
 
     def make(**options: object) -> vmcore.Machine:
         options = {"ram": "16M", "swap": "16M", "kernel": kernel, "overcommit_memory": 1} | options
+        if options.get("arch", "x86_64") not in vmcore.KERNELS[kernel].archs:
+            pytest.skip(f"{kernel} has no {options['arch']}")
         machine = vmcore.Machine(**options)
         machines.append(machine)
         return machine

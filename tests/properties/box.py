@@ -76,7 +76,8 @@ class Box(RuleBasedStateMachine):
         self.spurious = any(r["remap_cursor_einval"] for r in rules)
         self.kinds: dict[int, str] = {}
         self.token = 0
-        self.top = kernels.ARCHS[options.get("arch", "x86_64")].rules["task_size"] // PAGE
+        arch = options.get("arch", "x86_64")
+        self.top = kernels.get(self.KERNELS[0]).rules(arch)["task_size"] // PAGE
 
     # ---- picking
 

@@ -33,6 +33,14 @@ class _Box267(Box):
     KERNELS = ("2.6.7",)
 
 
+class _Box2634(Box):
+    KERNELS = ("2.6.34",)
+
+
+class _Box618(Box):
+    KERNELS = ("6.18",)
+
+
 class _BoxPae(Box):
     """Three-level tables whose top is a slab object."""
 
@@ -79,12 +87,14 @@ TestScan = _BoxScan.TestCase
 TestTwinsScan = _TwinsScan.TestCase
 TestAa1 = _BoxAa1.TestCase
 Test267 = _Box267.TestCase
+Test2634 = _Box2634.TestCase
+Test618 = _Box618.TestCase
 TestPae = _BoxPae.TestCase
 TestI386 = _BoxI386.TestCase
 TestZones = _BoxZones.TestCase
 
 
-@pytest.mark.parametrize("kernel", tuple(vmcore.KERNELS))
+@pytest.mark.parametrize("kernel", [name for name, k in vmcore.KERNELS.items() if "i386" in k.archs])
 @pytest.mark.parametrize(("arch", "highpte"), [("i386", False), ("i386-pae", True)])
 def test_highmem(kernel: str, arch: str, highpte: bool) -> None:
     """Three zones, all of them full: what two tasks need is more than a gigabyte."""
