@@ -550,7 +550,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     # that maps the page (2.6.28)
     uint32_t walk_locked_stops
     uint32_t avc_tree       # anon_vma_chain: links of an anon_vma are on 0 a list (2.6.34), 1 an interval tree (3.7)
-    # ... a fork takes an anon_vma of an ancestor: 0 never, 1 degree < 2 (3.19), 2 no active vma, at most one child (6.0)
+    # ... a fork takes an anon_vma of an ancestor: 0 never, 1 degree < 2 (3.19), 2 no active vma, <= 1 child (6.0)
     uint32_t avc_reuse
     uint32_t avc_root_lock  # ... 1: one lock a fork tree (2.6.36), and page_referenced only tries to get it
     uint32_t avc_claim_swapin       # ... 1: a page found exclusive at swap-in goes to its vma's own anon_vma

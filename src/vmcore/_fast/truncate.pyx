@@ -81,8 +81,6 @@ cdef uint64_t invalidate_inode_pages2(machine_t *m, uint32_t file) noexcept nogi
             if (p.flags & (PG_LOCKED | PG_WRITEBACK)) == 0 and find_page(m, file, index) == pfn:
                 p.flags |= PG_LOCKED
                 if m.mapcount[pfn] != 0:
-                    if m.rules.unmap_young_fails:
-                        m.rmap.page_referenced(m, pfn)      # young ptes must not stop this one
                     m.rmap.try_to_unmap(m, pfn)
                 if m.mapcount[pfn] == 0 and (p.flags & PG_DIRTY) == 0:
                     drop_cached_page(m, pfn)

@@ -1,24 +1,25 @@
-"""anon_vma chains: every vma has an anon_vma of its own and links to those of its ancestors, so that a page that a child
-made is looked for in the child alone. 2.6.34 with lists, 3.7 and later with interval trees.
+"""anon_vma chains: every vma has an anon_vma of its own and links to those of its ancestors, so that a page that a
+child made is looked for in the child alone. 2.6.34 with lists, 3.7 and later with interval trees.
 
-Source: mm/rmap.c of 2.6.34, 5.x, 7.0-rc; fact sheet linux-modern sections 1.1 to 1.8, 1.15; links and indexes: avc.pyx.
-A page names one anon_vma, and every vma that may map it has a link there. What that costs: a fork at depth d makes d + 1
-links and an anon_vma more for each vma, and every split, merge and move of a vma as many.
+Source: mm/rmap.c of 2.6.34, 5.x, 7.0-rc; fact sheet linux-modern sections 1.1 to 1.8, 1.15; links and indexes:
+avc.pyx. A page names one anon_vma, and every vma that may map it has a link there. What that costs: a fork at depth d
+makes d + 1 links and an anon_vma more for each vma, and every split, merge and move of a vma as many.
 
     parent's vma   [A]            a page of before the fork: mapping A, walked through the vmas of parent and children
     child's vma    [B, A]         a page the child copied: mapping B, one vma
     grandchild's   [C, B, A]
 
 Era differences are rules. 2.6.34: an index is a list (avc_tree 0), no reuse, each anon_vma has its lock. Since 6.0
-(avc_reuse 2; 1 is 3.19 to 5.19) a fork takes, instead of a new anon_vma, the oldest of an ancestor that no vma has as its
-own and that has at most one child: a daemon that forks and exits in an endless chain stays at three. With avc_root_lock one
-lock serves a fork tree and page_referenced only tries to get it; that answer would be "keep", which v2_6 has no word
-for, so it counts as referenced.
+(avc_reuse 2; 1 is 3.19 to 5.19) a fork takes, instead of a new anon_vma, the oldest of an ancestor that no vma has as
+its own and that has at most one child: a daemon that forks and exits in an endless chain stays at three. With
+avc_root_lock one lock serves a fork tree and page_referenced only tries to get it; that answer would be "keep", which
+v2_6 has no word for, so it counts as referenced.
 
-Which anon_vma a page gets: the vma's own when the page is new; the root of the tree when it comes from the swap cache,
-because others may want it too. do_wp_page moves a page that it reuses to its vma's own (page_exclusive), and with
-avc_claim_swapin a write fault at swap-in does; only downwards, to a descendant. Reuse itself is judged as in 2.6
-(page counts), not by the exclusive mark of 5.19; counts of parents and references are kept for 2.6.34 too, which had none.
+Which anon_vma a page gets: the vma's own when the page is new; the root of the tree when it comes from the swap
+cache, because others may want it too. do_wp_page moves a page that it reuses to its vma's own (page_exclusive), and
+with avc_claim_swapin a write fault at swap-in does; only downwards, to a descendant. Reuse itself is judged as in 2.6
+(page counts), not by the exclusive mark of 5.19; counts of parents and references are kept for 2.6.34 too, which had
+none.
 
 Invariants (I1 to I9): a vma has an anon_vma if and only if it has links, one of them to it; all its links lead to
 one root; root's refs = 1 + the others of its tree; num_active_vmas = vmas whose own it is; the num_children of all

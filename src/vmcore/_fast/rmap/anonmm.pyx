@@ -294,7 +294,7 @@ cdef int page_referenced_anon(machine_t *m, uint32_t pfn) noexcept nogil:
         for i in range(w.nr):
             before = w.mapped
             w.acted += 1
-            referenced += referenced_in(m, pfn, m.anonmms[w.anonmm[i]].mm, w.pte[i], &w.mapped, &w.busy)
+            referenced += referenced_in(m, pfn, m.anonmms[w.anonmm[i]].mm, 0, w.pte[i], &w.mapped, &w.busy)
             if w.mapped != before and heir == 0:
                 heir = w.anonmm[i]
             if w.mapped == 0:

@@ -46,7 +46,7 @@ from vmcore._fast.prio_tree cimport (
     prio_add, prio_check, prio_counts, prio_first, prio_insert, prio_iter, prio_next, prio_remove, prio_view)
 from vmcore._fast.ranges cimport range_first, range_last, vma_ranges
 from vmcore._fast.rmap.objrmap cimport (
-    file_page_add, file_page_remove, find_file, find_in_vma, page_in_vma, page_referenced_file, referenced_in,
+    file_page_add, file_page_remove, find_file, find_in_vma, page_in_vma, page_referenced_file, referenced_one,
     try_to_unmap_file, unmap_one, WALK_AHEAD, WALK_SAFE)
 from vmcore._fast.rmap.rmap cimport (
     count_unmap, rmap_defaults, unmap_refused, SWAP_AGAIN, SWAP_FAIL, SWAP_SUCCESS)
@@ -276,7 +276,6 @@ cdef int page_referenced_anon(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef uint64_t polled = 0
     cdef uint32_t left = m.mapcount[pfn]
     cdef uint32_t mapped = left
-    cdef uint32_t busy = 0
     cdef uint32_t ahead = 2
     cdef uint32_t vma, i
     cdef int referenced = 0
@@ -291,7 +290,7 @@ cdef int page_referenced_anon(machine_t *m, uint32_t pfn) noexcept nogil:
         vma = gather(m, &view, index, vma, &it, &b, ahead, &nodes)
         for i in range(b.nr):
             taken += 1
-            referenced += referenced_in(m, pfn, m.vmas[b.vma[i]].mm, b.pte[i], &left, &busy)
+            referenced += referenced_one(m, pfn, b.vma[i], b.pte[i], &left)
             if left == 0:
                 nodes = b.nodes[i]
                 break

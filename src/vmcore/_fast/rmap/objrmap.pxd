@@ -30,14 +30,14 @@ cdef void file_page_add(machine_t *m, uint32_t pfn, uint32_t vma) noexcept nogil
 cdef void file_page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil
 # A pte that maps the page, of a vma with these flags in mm, whose lock is held: unmapped, or SWAP_FAIL.
 cdef int unmap_found(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t vm_flags, uint32_t pte) noexcept nogil
-# One mm of a walk that counts: 1 if the page was young there, cleared; *left falls if it is mapped there, *busy is set
-# if that could not be seen.
-cdef int referenced_in(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte, uint32_t *left,
+# One mm of a walk, its pte index (0: no table) found before: 1 if the page was young there, cleared. *left, the ptes
+# that the walk has yet to find, is 1 less if the page is mapped there, and 0 with the result 1 if the walk is to stop
+# (rules.walk_locked_stops; vm_flags of the vma, 0 where no vma is at hand). *busy is set if that could not be seen.
+cdef int referenced_in(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t vm_flags, uint32_t pte, uint32_t *left,
                        uint32_t *busy) noexcept nogil
-# One vma of a walk, its pte index (0: no table) found before. WALK_OUTSIDE is for the caller's own list: never passed.
-# referenced_one: 1 if the page was young there, cleared; *left, the ptes that a walk has yet to find, is 1 less if it
-# maps the page, and 0 with the result 1 if the walk is to stop (rules.walk_locked_stops). unmap_one: SWAP_AGAIN
-# (nothing there, busy, or unmapped: see mapcount), or SWAP_FAIL (VM_LOCKED, young with rules.unmap_young_fails, held by get_user_pages with rules.gup_test).
+# The same of a vma, for a walk that does not ask who was busy; and to unmap: SWAP_AGAIN (nothing there, busy, or
+# unmapped: see mapcount), or SWAP_FAIL (VM_LOCKED, young with rules.unmap_young_fails, held by get_user_pages with
+# rules.gup_test). WALK_OUTSIDE is for the caller's own list: never passed.
 cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte, uint32_t *left) noexcept nogil
 cdef int unmap_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte) noexcept nogil
 # All vmas of the page's file. The page is mapped. unmap: SWAP_SUCCESS, SWAP_AGAIN or SWAP_FAIL; no RMAP_UNMAP_* counts.

@@ -39,9 +39,18 @@ cdef enum:
 
 # ---------------------------------------------------------------- one vma
 
-cdef int referenced_in(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte, uint32_t *left,
+cdef inline int skip_empty(machine_t *m, uint32_t mm) noexcept nogil:
+    if m.rules.walk_skips_empty and m.mms[mm].rss == 0:
+        count(m, RMAP_EMPTY_MM_SKIPS)
+        return 1
+    return 0
+
+
+cdef int referenced_in(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t vm_flags, uint32_t pte, uint32_t *left,
                        uint32_t *busy) noexcept nogil:
     cdef int young = 0
+    if skip_empty(m, mm):
+        return 0
     if not spin_trylock_ptl(m, mm):
         count(m, RMAP_TRYLOCK_FAILS)
         busy[0] = 1
@@ -50,32 +59,7 @@ cdef int referenced_in(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte, ui
     if pte != 0:
         count(m, RMAP_PTES_EXAMINED)
         if maps_page(m, pfn, pte):
-            left[0] -= 1
-            young = referenced_pte(m, pte)
-    spin_unlock_ptl(m, mm)
-    return young
-
-
-cdef inline int skip_empty(machine_t *m, uint32_t mm) noexcept nogil:
-    if m.rules.walk_skips_empty and m.mms[mm].rss == 0:
-        count(m, RMAP_EMPTY_MM_SKIPS)
-        return 1
-    return 0
-
-
-cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte, uint32_t *left) noexcept nogil:
-    cdef uint32_t mm = m.vmas[vma].mm
-    cdef int young = 0
-    if skip_empty(m, mm):
-        return 0
-    if not spin_trylock_ptl(m, mm):
-        count(m, RMAP_TRYLOCK_FAILS)
-        return 0
-    count(m, RMAP_MMS_VISITED)
-    if pte != 0:
-        count(m, RMAP_PTES_EXAMINED)
-        if maps_page(m, pfn, pte):
-            if m.rules.walk_locked_stops == <uint32_t>STOP_ANY and m.vmas[vma].flags & <uint32_t>VM_LOCKED:
+            if m.rules.walk_locked_stops == <uint32_t>STOP_ANY and vm_flags & <uint32_t>VM_LOCKED:
                 left[0] = 0
                 young = 1
             else:
@@ -83,6 +67,12 @@ cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte, 
                 young = referenced_pte(m, pte)
     spin_unlock_ptl(m, mm)
     return young
+
+
+cdef int referenced_one(machine_t *m, uint32_t pfn, uint32_t vma, uint32_t pte, uint32_t *left) noexcept nogil:
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint32_t busy = 0
+    return referenced_in(m, pfn, v.mm, v.flags, pte, left, &busy)
 
 
 cdef int unmap_found(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t vm_flags, uint32_t pte) noexcept nogil:
