@@ -323,8 +323,8 @@ LAYOUT_X86_64: Mapping[str, int] = {
     "stack_top": 0x7FFFFFFFF000,
     "page_offset": 0xFFFF880000000000,
 }
-# Sections from here on are of linux-modern. The reverse map and what belongs to it; reuse at write faults, reclaim and
-# the search for addresses are those of 2.6.7 still.
+# Sections from here on are of linux-modern. The reverse map and what belongs to it; reuse at write faults, reclaim, the
+# search for addresses and remap_file_pages (which makes VMAs of its own since 4.0 [M]) are those of 2.6.7 still.
 _RULES_2_6_34 = (
     _RULES_2_6_5
     | RULES_2_6_7
@@ -333,6 +333,7 @@ _RULES_2_6_34 = (
         "gup_test": 0,  # gone by then [M]
         "walk_skips_empty": 0,  # gone by then [M]
         "walk_locked_stops": 2,  # 1.8
+        "remap_cursor_einval": 0,  # since July 2004 (linux-2004 2.7)
         "fork_skips_unfaulted": 1,  # 6.6; since 2.6.15 [M]
         "avc_size": 48,  # 1.1 [M]
     }
