@@ -214,8 +214,10 @@ cdef int free_below(machine_t *m, uint32_t mm, uint32_t t, int level, uint64_t b
 
 cdef void free_pgtables(machine_t *m, uint32_t mm, uint64_t start, uint64_t end) noexcept nogil:
     cdef mm_t *mp = &m.mms[mm]
-    if end > m.rules.task_size:
-        end = m.rules.task_size
+    cdef uint64_t leaf = <uint64_t>1 << m.leaf_shift
+    if end >= m.rules.task_size:
+        # with four levels user space ends a page before its last table does
+        end = (m.rules.task_size + leaf - 1) & ~(leaf - 1)
     if mp.pgd == 0 or start >= end:
         return
     mp.leaf = 0
