@@ -67,8 +67,8 @@ RMAP: Mapping[str, Rmap] = {
         mm_words=1,
         sizes={"anonmm_size": {4: 16, 8: 24}},
     ),
-    # the same, by links of many to many (linux-modern 1)
-    "anon_vma_chain": Rmap(4, 3, 3, _ANON_VMA),
+    # the same, by links of many to many: vma, anon_vma, two lists (linux-modern 1.1)
+    "anon_vma_chain": Rmap(4, 3, 3, _ANON_VMA, sizes={"avc_size": {4: 24, 8: 48}}),
 }
 
 

@@ -494,6 +494,7 @@ def test_spurious_einval_of_2_6_7():
     _py_try_to_unmap(m._engine, int(t.pagemap(BASE, PAGE)["frame"][0]))
     assert cursors(m) == [1]
     fails(errno.EINVAL, t.remap_file_pages, BASE, PAGE, 0, 5)
+    assert m.vmstat()["remap_cursor_refused"] == 1
     plain = box(SCAN)
     t, _ = mapped(plain, 64, fill=False)
     reverse(t, 64)

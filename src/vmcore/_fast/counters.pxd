@@ -70,6 +70,7 @@ cdef enum:
     MREMAP_UNDONE               # moves that failed on the way, and went back
     # nonlinear mappings
     REMAP_FILE_PAGES            # calls that passed their checks
+    REMAP_CURSOR_REFUSED        # calls that 2.6.7 refused because reclaim's scan had left a cursor in the vma
     POPULATE_PAGES              # pages mapped without a fault of their own, and by faults on file ptes
     POPULATE_FILE_PTES          # file ptes put where the page was not cached
     FAULT_NONLINEAR             # faults on file ptes that populate served

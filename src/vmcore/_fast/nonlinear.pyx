@@ -15,7 +15,7 @@ a remap after reclaim came by fails, until the scan has been once around (rules.
 from libc.errno cimport EINVAL, ENOSYS
 from libc.stdint cimport uint32_t, uint64_t
 
-from vmcore._fast.counters cimport REMAP_FILE_PAGES, count
+from vmcore._fast.counters cimport REMAP_CURSOR_REFUSED, REMAP_FILE_PAGES, count
 from vmcore._fast.locks cimport down_i_shared, down_mmap_sem, up_i_shared, up_mmap_sem
 from vmcore._fast.populate cimport can_populate, populate
 from vmcore._fast.records cimport (
@@ -61,9 +61,10 @@ cdef int do_remap_file_pages(machine_t *m, uint32_t pid, uint64_t start, uint64_
     down_mmap_sem(m, mm)
     vma = find_vma(m, mm, start)
     v = &m.vmas[vma]
-    if (vma != 0 and v.flags & VM_SHARED
-            and (not m.rules.remap_cursor_einval or v.private_data == 0 or v.flags & VM_RESERVED)
-            and can_populate(m, vma) and end > start and start >= v.start and end <= v.end):
+    if m.rules.remap_cursor_einval and vma != 0 and v.private_data != 0 and not v.flags & VM_RESERVED:
+        count(m, REMAP_CURSOR_REFUSED)
+    elif (vma != 0 and v.flags & VM_SHARED and can_populate(m, vma)
+            and end > start and start >= v.start and end <= v.end):
         if pgoff != v.pgoff + ((start - v.start) >> PAGE_SHIFT) and not v.flags & VM_NONLINEAR:
             make_nonlinear(m, vma)
         count(m, REMAP_FILE_PAGES)

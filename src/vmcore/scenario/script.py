@@ -1,7 +1,7 @@
 """Carries the steps of a scenario out on a machine. What each step means stands in ``steps.py``."""
 
 from collections.abc import Callable, Iterable, Iterator
-from errno import ENOSYS
+from errno import EINVAL, ENOSYS
 from typing import Any
 
 import numpy as np
@@ -283,7 +283,11 @@ class Script:
             if step.order == "random":
                 order = np.argsort(draws(self.seed(number), pages, 1 << 62), kind="stable")
             for at, page in enumerate(order.tolist()):
-                self.attempt(task.remap_file_pages, base + at * PAGE_SIZE, PAGE_SIZE, 0, page)
+                try:
+                    self.attempt(task.remap_file_pages, base + at * PAGE_SIZE, PAGE_SIZE, 0, page)
+                except OSError as error:
+                    if error.errno != EINVAL:       # 2.6.7, once reclaim was there: remap_cursor_refused
+                        raise
                 if not at & 0xFFF:
                     self.progress(step.label, (number + at / pages) / len(self.groups[step.who]))
                     if not task.alive:
