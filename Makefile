@@ -8,6 +8,8 @@ PYTHON ?= python3
 CC ?= cc
 DEMO ?=
 TESTS ?= tests
+MINUTES ?= 10
+PROFILE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +20,7 @@ BUILD_TOOLS := 'setuptools>=77' 'Cython>=3.1' 'numpy>=2' msgspec
 
 export VMCORE_DEBUG
 
-.PHONY: demo test build fuzz bench bench-quick lint stubtest clean help
+.PHONY: demo test build fuzz fuzz-kernel bench bench-quick lint stubtest clean help
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
@@ -33,6 +35,9 @@ build: $(VENV)/$(BUILT)  ## .venv with vmcore in it, built in place
 
 fuzz: build $(VENV)/.with-test  ## the property tests for hours: random machines against the model
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/properties
+
+fuzz-kernel: build $(VENV)/.with-test  ## random system calls on Linux and on vmcore's 6.18: MINUTES=10 PROFILE=mremap
+	@$(BIN)/python -m tests.kernel.fuzz --minutes $(MINUTES) $(addprefix --profile ,$(PROFILE))
 
 bench: build $(VENV)/.with-bench  ## benchmarks: ratios within one run, exact counters beside them
 	@$(BIN)/python -m bench
@@ -54,7 +59,7 @@ clean:  ## remove .venv and all that was built
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 $(VENV)/.python:
 	@command -v $(PYTHON) >/dev/null || { echo "vmcore needs Python 3.11 or newer, and there is no '$(PYTHON)' here;" \
