@@ -17,7 +17,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 from vmcore._fast.busy cimport vm_claim, vm_release
-from vmcore._fast.intervals.btree cimport btree_free, btree_init
+from vmcore._fast.intervals.btree_nodes cimport btree_free, btree_init
 from vmcore._fast.intervals.store cimport sort_order, store_free, store_init
 from vmcore._fast.intervals.structures cimport (
     BTREE, INTERVAL_TREE, LIST, PRIO_TREE, RBTREE, index_t, structure)

@@ -1,7 +1,7 @@
 # The structures of vmcore.intervals behind one table of functions: the kernel's four over the records of store.pxd, by
 # the engine's own tree modules, and the B+ tree (btree.pxd).
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from vmcore._fast.intervals.btree cimport btree_t
+from vmcore._fast.intervals.btree_nodes cimport btree_t
 from vmcore._fast.intervals.store cimport store_t
 from vmcore._fast.prio_tree cimport prio_counts
 

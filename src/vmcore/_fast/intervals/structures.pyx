@@ -7,7 +7,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from vmcore._fast.interval_tree cimport it_check, it_first, it_init, it_insert, it_next, it_remove, it_view
 from vmcore._fast.intervals.btree cimport (
-    btree_bytes, btree_check, btree_dump, btree_insert, btree_query, btree_remove, btree_reserve)
+    btree_check, btree_dump, btree_insert, btree_query, btree_remove)
+from vmcore._fast.intervals.btree_nodes cimport btree_bytes, btree_reserve
 from vmcore._fast.intervals.store cimport interval_t, store_add, store_bytes, store_drop, store_find, store_reserve
 from vmcore._fast.prio_tree cimport (
     prio_check, prio_first, prio_insert, prio_iter, prio_next, prio_remove, prio_view)
