@@ -1,7 +1,8 @@
 """The argument of March 2004 in one table: every kernel on the scenarios of the thread, a column for each thing said.
 
 Each column is one figure of one scenario, at the scenario's default size, and names who said it; `vmcore compare
-SCENARIO --kernels all` shows everything else that was counted there. A kernel that cannot run a scenario has a "-".
+SCENARIO --kernels all` shows everything else that was counted there. A kernel that cannot run a scenario has a "-":
+those of today are x86_64 only, and the scenarios are i386 boxes, as the thread's were, unless --arch says otherwise.
 """
 
 import argparse
@@ -74,8 +75,16 @@ QUESTIONS = (
 )
 
 
+OWN = (         # the first column, where memory is low and high, and where it is one
+    ("16G low", "low memory of 893 MiB that 100 tasks with 24 GiB take on 16 GiB, from sizes (Arcangeli)"),
+    ("16G own", "memory that the kernel itself takes for 100 tasks with 24 GiB on 16 GiB, from sizes"),
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernels", default="all", metavar="A,B", help="names, or all (the default)")
+    parser.add_argument("--arch", choices=tuple(vmcore.kernels.ARCHS),
+                        help="run every scenario on this instead of its own")
     parser.add_argument("--jobs", type=options.positive, metavar="N",
                         help="runs at the same time (default: as many as there are processors)")
     parser.add_argument("--json", metavar="FILE", help="write the table's values as one JSON object; - is stdout")
@@ -86,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     import os
 
     names = options.kernels(args.kernels, None)
+    arch = (f"arch={args.arch}",) if args.arch else ()
     costs = options.load_costs(args.costs)
     options.check_writable(args.json)
     asked = [question for question in QUESTIONS if question.scenario in scenario.builtin_names()]
@@ -95,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         key = question.scenario, question.settings
         if key in results:
             continue
-        chosen = scenario.load(question.scenario, settings=question.settings)
+        chosen = scenario.load(question.scenario, settings=(*question.settings, *arch))
         allowed = [name for name in names if chosen.arch in vmcore.KERNELS[name].archs]
         bar = ProgressBar([f"{question.scenario} {name}" for name in allowed])
         pool = workers.Pool(chosen, 0, Named(bar, question.scenario), costs)
@@ -110,12 +120,12 @@ def run(args: argparse.Namespace) -> int:
                      for problem in result["problems"]]
     values = {name: {q.heading: q.value(found[name]) if name in (found := results[q.scenario, q.settings]) else None
                      for q in asked} for name in names}
-    low = low_memory(names)
+    own = own_memory(names, arch)
     if args.json:
         options.write_json(args.json, {"vmcore": vmcore.__version__, "kernels": {
-            name: {"16G low bytes": low.get(name), **values[name]} for name in names}})
+            name: {f"{OWN[args.arch == 'x86_64'][0]} bytes": own.get(name), **values[name]} for name in names}})
     if args.json != "-":
-        print(table(names, asked, values, low))
+        print(table(names, asked, values, own, OWN[args.arch == "x86_64"]))
     for problem in problems:
         complain(problem, 1)
     return 1 if problems else 0
@@ -134,17 +144,18 @@ class Named:
         self.bar.finish(f"{self.prefix} {name}")
 
 
-def low_memory(names: list[str]) -> dict[str, int]:
-    """Low memory that the main job takes on 16 GiB, from sizes alone; kernels without the arch are left out."""
-    chosen = scenario.load(scenario.DEFAULT)
+def own_memory(names: list[str], arch: tuple[str, ...]) -> dict[str, int]:
+    """What the kernel itself takes of low memory in the main job on 16 GiB, from sizes alone; kernels without the arch
+    are left out."""
+    chosen = scenario.load(scenario.DEFAULT, settings=arch)
     return {name: fits.predict(chosen, name).total for name in names if chosen.arch in vmcore.KERNELS[name].archs}
 
 
-def table(names: list[str], asked: list[Question], values: dict[str, dict[str, Any]], low: dict[str, int]) -> str:
+def table(names: list[str], asked: list[Question], values: dict[str, dict[str, Any]], own: dict[str, int],
+          first: tuple[str, str]) -> str:
     """A row for each kernel, and what the columns are."""
-    rows = [["kernel", "16G low", *(q.heading for q in asked)]]
+    rows = [["kernel", first[0], *(q.heading for q in asked)]]
     for name in names:
-        rows.append([name, write("bytes", low.get(name)), *(write(q.kind, values[name][q.heading]) for q in asked)])
-    legend = [["16G low", "low memory of 893 MiB that 100 tasks with 24 GiB take on 16 GiB, from sizes (Arcangeli)"],
-              *([q.heading, q.about] for q in asked)]
+        rows.append([name, write("bytes", own.get(name)), *(write(q.kind, values[name][q.heading]) for q in asked)])
+    legend = [first, *([q.heading, q.about] for q in asked)]
     return "\n".join([*align(rows), "", *align(legend, left=2)])
