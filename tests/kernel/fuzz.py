@@ -85,9 +85,23 @@ class Fuzz:
             test()
         except Differs:
             self.seen[target[0]] += 1
-            self.found.append(last[0])
-            return last[0]
+            self.found.append(self.fewest(last[0]))
+            return self.found[-1]
         return None
+
+    def fewest(self, found: Difference) -> Difference:
+        """The same difference without the operations that it does not need."""
+        i = found.number - 1
+        while i >= 0:
+            ops = (*found.ops[:i], *found.ops[i + 1: found.number + 1])
+            self.scripts += 1
+            self.operations += len(ops)
+            shorter = compare(ops, self.levels)
+            if shorter is not None and signature(shorter) == signature(found):
+                found = shorter
+                i = min(i, found.number)
+            i -= 1
+        return found
 
 
 def main() -> int:

@@ -1,16 +1,17 @@
 """Random scripts: ten profiles, each a mixture of operations that meet each other often.
 
-A script is some short lists of independent operations in a row, so that hypothesis can leave out any of them when it
-shrinks; an operation of a process that does not exist, or on a file that does not, is skipped by both sides.
+A script is some short lists of independent drafts in a row (drafts.py), so that hypothesis can leave out any of them
+when it shrinks.
 """
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from hypothesis import strategies as st
+from tests.kernel.drafts import At, Draft, written
 from tests.kernel.script import CAP, FILES, HEAP, MADV, MAP, MREMAP, PAGE, RLIMIT, TOP, WINDOW, Op
 
-Strategy = st.SearchStrategy[Op]
+Strategy = st.SearchStrategy[Draft]
 
 FIXED, ANON, PRIVATE, SHARED = MAP["fixed"], MAP["anonymous"], MAP["private"], MAP["shared"]
 # the files that a script may name; they are made before it begins
@@ -18,12 +19,8 @@ SIZES = {"f0": ("memfd", 16), "f1": ("file", 20), "f2": ("rofile", 6), "f3": ("m
 assert {kind for kind, _ in SIZES.values()} <= set(FILES)
 
 
-def weighted(**choices: int) -> st.SearchStrategy[str]:
-    return st.sampled_from([name for name, weight in choices.items() for _ in range(weight)])
-
-
-procs = st.sampled_from((0, 0, 0, 0, 1, 1, 2, 3))
-prots = st.sampled_from((3, 3, 3, 3, 1, 1, 0, 2, 4, 5, 7))
+procs = st.sampled_from((0, 0, 0, 1, 1, 2, 3, 4))
+prots = st.sampled_from((3, 3, 3, 3, 3, 3, 3, 1, 1, 0, 2, 4, 5, 7))
 # pages near each other and around the end of the first page table (page 32)
 near = st.one_of(st.integers(0, 12), st.integers(0, 24), st.integers(26, 40))
 places = near.map(lambda n: WINDOW + n * PAGE)
@@ -31,23 +28,28 @@ below_top = st.integers(1, 24).map(lambda n: TOP - n * PAGE)
 heap = st.integers(0, 12).map(lambda n: HEAP + n * PAGE)
 odd = st.sampled_from((1, 8, 0x800, 0xFFF))
 crooked = st.tuples(places, odd).map(sum)
-lengths = st.one_of(st.integers(1, 4), st.integers(1, 10), st.sampled_from((16, 20, 32))).map(lambda n: n * PAGE)
+mapped = st.integers(0, 127).map(lambda n: At("mapped", n))
+crooked_mapped = st.tuples(st.integers(0, 127), odd).map(lambda p: At("mapped", *p))
+under = st.tuples(st.integers(0, 7), st.one_of(st.integers(1, 4), st.integers(1, 270))).map(
+    lambda p: At("below", p[0], far=p[1]))
+lengths = st.one_of(st.integers(1, 3), st.integers(1, 4), st.integers(1, 10), st.sampled_from((16, 20, 32))).map(
+    lambda n: n * PAGE)
 small = st.integers(1, 4).map(lambda n: n * PAGE)
 bad_lengths = st.one_of(st.just(0), st.tuples(small, odd).map(lambda p: p[0] - p[1]),
                         st.sampled_from((1 << 47, (1 << 64) - PAGE, (1 << 64) - 1, 1 << 40)))
 values = st.integers(1, 255)
-some = st.one_of(places, places, places, places, below_top)
 
 
 def op(name: str, *args: st.SearchStrategy) -> Strategy:
-    return st.builds(lambda proc, *a: Op(proc, name, a), procs, *args)
+    return st.builds(lambda proc, *a: Draft(proc, name, a), procs, *args)
 
 
 def mostly(usual: st.SearchStrategy, rare: st.SearchStrategy, ratio: int = 12) -> st.SearchStrategy:
     return st.integers(0, ratio).flatmap(lambda n: rare if n == ratio else usual)
 
 
-addrs = mostly(places, crooked, 25)
+some = mostly(mapped, st.one_of(places, below_top), 7)
+addrs = mostly(some, crooked_mapped, 25)
 lens = mostly(lengths, bad_lengths, 25)
 
 
@@ -58,7 +60,7 @@ def bits(*choices: int) -> st.SearchStrategy[int]:
 def mmap(kinds: st.SearchStrategy[int], extra: st.SearchStrategy[int] | None = None,
          where: st.SearchStrategy[int] = places, length: st.SearchStrategy[int] = lengths) -> Strategy:
     """Anonymous memory at a place."""
-    return st.builds(lambda p, a, n, prot, kind, more: Op(p, "mmap", (a, n, prot, kind | more | ANON, None, 0)),
+    return st.builds(lambda p, a, n, prot, kind, more: Draft(p, "mmap", (a, n, prot, kind | more | ANON, None, 0)),
                      procs, where, length, prots, kinds, st.just(FIXED) if extra is None else extra)
 
 
@@ -66,7 +68,7 @@ def mmap_file(files: Iterable[str], where: st.SearchStrategy[int] = places) -> S
     offsets = st.integers(0, 8).map(lambda n: n * PAGE)
     kinds = bits(SHARED, SHARED, PRIVATE, PRIVATE, SHARED | MAP["populate"], PRIVATE | MAP["populate"],
                  MAP["shared_validate"], PRIVATE | MAP["locked"])
-    return st.builds(lambda p, a, n, prot, kind, file, off: Op(p, "mmap", (a, n, prot, kind | FIXED, file, off)),
+    return st.builds(lambda p, a, n, prot, kind, file, off: Draft(p, "mmap", (a, n, prot, kind | FIXED, file, off)),
                      procs, where, lengths, prots, kinds, st.sampled_from(sorted(files)), offsets)
 
 
@@ -81,14 +83,13 @@ map_anon = mmap(either, fixed_extra)
 map_plain = mmap(private)
 map_shared = mmap(shared)
 map_hint = mmap(either, hint_extra, anywhere)
-map_odd = st.builds(lambda p, a, n, prot, flags, off: Op(p, "mmap", (a, n, prot, flags, None, off)), procs, addrs, lens,
-                    st.sampled_from((3, 0, 8, 0xFF, 0x01000003)),
-                    bits(PRIVATE | ANON | FIXED, ANON | FIXED, SHARED | PRIVATE | ANON | FIXED, PRIVATE | FIXED,
-                         PRIVATE | ANON | MAP["growsdown"], SHARED | ANON | MAP["growsdown"] | FIXED,
-                         PRIVATE | ANON | FIXED | MAP["hugetlb"], PRIVATE | ANON | MAP["sync"] | FIXED),
-                    bits(0, 0, 0, 1, PAGE))
-munmap = op("munmap", mostly(some, addrs, 10), lens)
-mprotect = op("mprotect", mostly(some, addrs, 10), lens,
+map_odd = op("mmap", addrs, lens, st.sampled_from((3, 0, 8, 0xFF, 0x01000003)),
+             bits(PRIVATE | ANON | FIXED, ANON | FIXED, SHARED | PRIVATE | ANON | FIXED, PRIVATE | FIXED,
+                  PRIVATE | ANON | MAP["growsdown"], SHARED | ANON | MAP["growsdown"] | FIXED,
+                  PRIVATE | ANON | FIXED | MAP["hugetlb"], PRIVATE | ANON | MAP["sync"] | FIXED),
+             st.none(), bits(0, 0, 0, 1, PAGE))
+munmap = op("munmap", addrs, lens)
+mprotect = op("mprotect", addrs, lens,
               mostly(prots, st.sampled_from((8, 0x10, 0x01000003, 0x02000001))))
 touch = op("touch", some, st.sampled_from("rw"))
 write = op("write", some, values)
@@ -115,9 +116,10 @@ _mremap_flags = bits(0, 1, 1, 3, 3, 3, 5, 7, 7, 2, 4, 8)
 def mremap(where: st.SearchStrategy[int] = addrs, flags: st.SearchStrategy[int] = _mremap_flags) -> Strategy:
     """Often of equal length, as a pure move."""
     return st.builds(
-        lambda p, a, old, new, same, f, to: Op(p, "mremap", (a, old, old if same or f & 4 else new, f,
+        lambda p, a, old, new, same, f, to: Draft(p, "mremap", (a, old, old if same or f & 4 else new, f,
                                                              to if f & (MREMAP["fixed"] | 4) else 0)),
-        procs, where, mostly(lens, st.just(0)), lens, st.booleans(), flags, mostly(some, addrs, 10))
+        procs, where, mostly(lens, st.just(0)), lens, st.booleans(), flags,
+        mostly(places, addrs, 5))
 
 
 mlock = op("mlock", addrs, lens)
@@ -154,7 +156,7 @@ grows = mmap(private, bits(FIXED | MAP["growsdown"]), places, small)
 far = st.integers(0, 300).map(lambda n: WINDOW + n * PAGE)
 grows_far = mmap(private, bits(FIXED | MAP["growsdown"]), st.integers(40, 330).map(lambda n: WINDOW + n * PAGE), small)
 map_far = mmap(either, st.just(FIXED), far, small)
-touch_far = op("touch", far, st.sampled_from("rw"))
+touch_far = op("touch", mostly(under, far, 6), st.sampled_from("rw"))
 
 PROFILES: dict[str, list[Strategy]] = {
     "mapping": [*[map_anon] * 4, *[map_hint] * 3, map_odd, *[munmap] * 3, *[mprotect] * 4, *[write] * 3, touch, read,
@@ -193,13 +195,25 @@ PROFILES: dict[str, list[Strategy]] = {
                *[advise(GUARDS)] * 4, advise(("dontneed", "free", "populate_write", "remove")), mlock, stack_limit,
                limit, fork, leave, mremap(), mlockall],
 }
+# what a script of a profile begins with, where that is not private anonymous memory
+OPENINGS: dict[str, list[Strategy]] = {
+    "files": [mmap_file(ALL_FILES)],
+    "heap": [brk, mmap(private, None, heap)],
+    "mremap": [map_anon, map_shared, mmap_file(MEMFDS)],
+    "shared": [map_shared],
+    "mixed": [map_anon, map_shared, mmap_file(ALL_FILES)],
+    "stacks": [grows, grows_far, map_plain],
+}
 
 
-def scripts(profile: str, groups: int = 10) -> st.SearchStrategy[tuple[Op, ...]]:
-    """Scripts of a profile: some 4 operations a group, never more than 6."""
+def scripts(profile: str, groups: int = 12) -> st.SearchStrategy[tuple[Op, ...]]:
+    """Scripts of a profile: two mappings or more, then some 3 operations a group, never more than 6."""
     one = st.sampled_from(PROFILES[profile]).flatmap(lambda s: s)
+    begin = st.sampled_from(OPENINGS.get(profile, [map_plain, map_anon])).flatmap(lambda s: s)
+    first = st.lists(begin, min_size=2, max_size=4)
     chunks = st.lists(st.lists(one, max_size=6), min_size=groups, max_size=groups)
-    return chunks.map(lambda lists: with_files(op for chunk in lists for op in chunk))
+    return st.builds(lambda begin, lists: with_files(written([*begin, *(d for chunk in lists for d in chunk)])), first,
+                     chunks)
 
 
 def with_files(ops: Iterable[Op]) -> tuple[Op, ...]:
