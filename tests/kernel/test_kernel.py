@@ -6,11 +6,12 @@ is missing where it is skipped; see README.md.
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from tests.kernel import known, linux, profiles, record
+from tests.kernel import elsewhere, known, linux, profiles, record, sim
 from tests.kernel.compare import Difference, first_difference, run
 from tests.kernel.fuzz import compare
 from tests.kernel.script import Op, dump, load, parse
@@ -56,12 +57,17 @@ def test_recording_is_true(path: Path) -> None:
         agree(first_difference(script.ops, steps, run(box, script.ops, script.states)))
 
 
+def random(names: Iterable[str]) -> list:
+    return [
+        pytest.param(name, marks=[pytest.mark.xfail(reason=KNOWN[f"profile {name}"], strict=False)]
+                     if f"profile {name}" in KNOWN else [])
+        for name in names
+    ]
+
+
 @needs_linux
 @needs_6_18
-@pytest.mark.parametrize("profile", [
-    pytest.param(name, marks=[pytest.mark.xfail(reason=KNOWN[f"profile {name}"], strict=False)]
-                 if f"profile {name}" in KNOWN else []) for name in profiles.PROFILES
-])
+@pytest.mark.parametrize("profile", random(profiles.PROFILES))
 def test_profile(profile: str) -> None:
     """A few random scripts, the same each time. The long run is `make fuzz-kernel`."""
 
@@ -71,6 +77,23 @@ def test_profile(profile: str) -> None:
     @given(profiles.scripts(profile))
     def short(ops: tuple[Op, ...]) -> None:
         agree(compare(ops))
+
+    short()
+
+
+@needs_linux
+@pytest.mark.parametrize("profile", random(("mapping", "cow", "files", "shared")))
+def test_any_kernel(profile: str) -> None:
+    """On every Linux: what was read, what was refused, and what is mapped where."""
+
+    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
+              phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
+    @given(profiles.scripts(profile))
+    def short(ops: tuple[Op, ...]) -> None:
+        ops = tuple(op for op in ops if elsewhere.same_everywhere(op))
+        with linux.Box() as real, sim.Box(**linux.tunables()) as ours:
+            agree(first_difference(ops, elsewhere.coarse(run(real, ops)), elsewhere.coarse(run(ours, ops)),
+                                   levels=elsewhere.LEVELS))
 
     short()
 
