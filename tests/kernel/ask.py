@@ -36,7 +36,7 @@ def main() -> int:
             before = step.state or {}
     if args.linux:
         return 0
-    with sim.Box(**linux.tunables()) as ours:
+    with sim.Box(rights=linux.rights(), **linux.tunables()) as ours:
         for i, step in enumerate(run(ours, ops)):
             found = difference(ops, i, steps[i], step, frames=linux.frame_numbers())
             if found is not None:

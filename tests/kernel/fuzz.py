@@ -21,7 +21,7 @@ from tests.kernel.script import Op
 
 def compare(ops: tuple[Op, ...], levels: tuple[str, ...] = LEVELS) -> Difference | None:
     """One script on both."""
-    with linux.Box() as real, sim.Box(**linux.tunables()) as ours:
+    with linux.Box() as real, sim.Box(rights=linux.rights(), **linux.tunables()) as ours:
         return first_difference(ops, run(real, ops), run(ours, ops), levels=levels, frames=linux.frame_numbers())
 
 

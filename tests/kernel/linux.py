@@ -12,6 +12,7 @@ import mmap
 import os
 import platform
 import re
+import resource
 import select
 import shutil
 import socket
@@ -86,6 +87,14 @@ def frame_numbers() -> bool:
                 if any(w >> 63 and w & ((1 << 55) - 1) for w in words):
                     return True
     return False
+
+
+def rights() -> tuple[int, int]:
+    """Capabilities that the runners have (by bit), and what RLIMIT_MEMLOCK they begin with."""
+    status = _slurp("/proc/self/status")
+    held = int(next(line for line in status.splitlines() if line.startswith("CapEff")).split()[1], 16)
+    hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+    return held, MEMLOCK if hard == resource.RLIM_INFINITY else min(MEMLOCK, hard)
 
 
 def tunables() -> dict[str, int]:
@@ -200,8 +209,8 @@ class Box:
             start, end = (int(x, 16) for x in line.split()[0].split("-"))
             if outside(start, end) and start < 1 << 63:
                 self.call(proc, NR["munmap"], start, end - start)
-        for resource, limit in ((3, STACK), (8, MEMLOCK), (9, INFINITY), (2, INFINITY)):
-            self.order(proc, f"L {resource:x} {limit:x}")
+        for number, limit in ((3, STACK), (8, rights()[1]), (9, INFINITY), (2, INFINITY)):
+            self.order(proc, f"L {number:x} {limit:x}")
         self.call(proc, NR["prctl"], PR_SET_THP_DISABLE, 1)
 
     # ---- orders
@@ -263,8 +272,8 @@ class Box:
         error = _errno(result)
         return Outcome("errno", error, _faults(faults)) if error else Outcome("ok", bits[:-1], _faults(faults))
 
-    def _setrlimit(self, proc: int, resource: int, limit: int) -> Outcome:
-        return _outcome(self.order(proc, f"L {resource:x} {limit & INFINITY:x}"))
+    def _setrlimit(self, proc: int, number: int, limit: int) -> Outcome:
+        return _outcome(self.order(proc, f"L {number:x} {limit & INFINITY:x}"))
 
     def _cap(self, proc: int, capability: int, on: int) -> Outcome:
         return _outcome(self.order(proc, f"c {capability:x} {on:x}"))

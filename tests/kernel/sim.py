@@ -1,6 +1,7 @@
 """vmcore does a script: the same operations on Machine(kernel="6.18"), seen in the same words."""
 from __future__ import annotations
 
+from errno import EPERM
 from typing import Any
 
 from tests.kernel.linux import INFINITY, MEMLOCK, MOST_PAGES, SLOTS, STACK
@@ -15,15 +16,21 @@ CAPS = {14: 1 << 14, 17: 1 << 17, 21: 1 << 21}
 
 
 class Box:
-    """A machine that does one script. tunables: by Machine's names; those that it has not are left out."""
+    """A machine that does one script.
 
-    def __init__(self, kernel: str = "6.18", **tunables: Any) -> None:
+    rights: capabilities by bit, and RLIMIT_MEMLOCK, as linux.rights() says; else all of them and 8 MiB. tunables: by
+    Machine's names; those that it has not are left out.
+    """
+
+    def __init__(self, kernel: str = "6.18", rights: tuple[int, int] = ((1 << 41) - 1, MEMLOCK),
+                 **tunables: Any) -> None:
         from vmcore.machine import TUNABLES
         known = {name: value for name, value in tunables.items() if name in TUNABLES}
         self.machine = vmcore.Machine(ram="256M", swap=0, kernel=kernel, arch="x86_64", **known)
         self.tasks: dict[int, vmcore.Task] = {}
         self.files: dict[str, Any] = {}
         self.born = 1
+        self.permitted, self.memlock = rights
         self.image = self.machine.open("runner", OWN[1] - OWN[0])
         self.tasks[0] = self.machine.spawn("p0", mmap_base=TOP, start_brk=HEAP)
         self.settle(self.tasks[0])
@@ -43,7 +50,8 @@ class Box:
         task.mmap(OWN[0], OWN[1] - OWN[0], 7, vmcore.MAP_PRIVATE | vmcore.MAP_FIXED, self.image, 0)
         task.touch_range(OWN[0], OWN[1] - OWN[0], write=True)
         task.setrlimit(vmcore.RLIMIT_STACK, STACK)
-        task.setrlimit(vmcore.RLIMIT_MEMLOCK, MEMLOCK)
+        task.setrlimit(vmcore.RLIMIT_MEMLOCK, self.memlock)
+        task.capset(sum(bit for number, bit in CAPS.items() if self.permitted >> number & 1))
 
     # ---- operations
 
@@ -94,9 +102,11 @@ class Box:
     def _mincore(self, proc: int, task: vmcore.Task, addr: int, length: int) -> str:
         return "".join("01"[bool(bit)] for bit in task.mincore(addr, length))
 
-    def _cap(self, proc: int, task: vmcore.Task, capability: int, on: int) -> None:
+    def _cap(self, proc: int, task: vmcore.Task, capability: int, on: int) -> Any:
+        if on and not self.permitted >> capability & 1:
+            return Outcome("errno", EPERM)
         bit = CAPS.get(capability, 0)
-        task.capset(task.caps | bit if on else task.caps & ~bit)
+        return task.capset(task.caps | bit if on else task.caps & ~bit)
 
     def _touch(self, proc: int, task: vmcore.Task, addr: int, mode: str) -> None:
         task.touch(addr, write=mode == "w")

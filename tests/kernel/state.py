@@ -93,6 +93,15 @@ def canonical(state: State) -> State:
     return out
 
 
+def without_frames(state: State) -> State:
+    """As it would be seen without the right to frame numbers."""
+    def seen(page: Page) -> Page:
+        return Page("anon", False, 0) if page.kind == "zero" else page._replace(frame=0)
+
+    return {proc: replace(space, pages={addr: seen(page) for addr, page in space.pages.items()})
+            for proc, space in state.items()}
+
+
 def outside(start: int, end: int) -> bool:
     """Of the runner's own image."""
     return end <= OWN[0] or start >= OWN[1]

@@ -91,7 +91,7 @@ def test_any_kernel(profile: str) -> None:
     @given(profiles.scripts(profile))
     def short(ops: tuple[Op, ...]) -> None:
         ops = tuple(op for op in ops if elsewhere.same_everywhere(op))
-        with linux.Box() as real, sim.Box(**linux.tunables()) as ours:
+        with linux.Box() as real, sim.Box(rights=linux.rights(), **linux.tunables()) as ours:
             agree(first_difference(ops, elsewhere.coarse(run(real, ops)), elsewhere.coarse(run(ours, ops)),
                                    levels=elsewhere.LEVELS))
 
