@@ -49,7 +49,8 @@ def mostly(usual: st.SearchStrategy, rare: st.SearchStrategy, ratio: int = 12) -
 
 
 some = mostly(mapped, st.one_of(places, below_top), 7)
-addrs = mostly(some, crooked_mapped, 25)
+edges = st.sampled_from((PAGE, 0x7FFFFFFFE000, 0x7FFFFFFFF000, 0xFFFFFFFFFF600000, 1 << 63, (1 << 64) - PAGE))
+addrs = mostly(some, st.one_of(crooked_mapped, crooked_mapped, edges), 25)
 lens = mostly(lengths, bad_lengths, 25)
 
 
@@ -76,13 +77,15 @@ private, shared = st.just(PRIVATE), st.just(SHARED)
 either = bits(PRIVATE, PRIVATE, PRIVATE, SHARED)
 fixed_extra = bits(FIXED, FIXED, FIXED, FIXED, FIXED | MAP["noreserve"], FIXED | MAP["populate"],
                    MAP["fixed_noreplace"], FIXED | MAP["locked"], FIXED | MAP["stack"])
-anywhere = st.one_of(st.just(0), some, crooked)
+anywhere = mostly(st.one_of(st.just(0), some, crooked), edges)
+big = st.sampled_from((511, 512, 513, 1024, 1025)).map(lambda n: n * PAGE)      # around the size of a huge page
 hint_extra = bits(0, 0, 0, MAP["noreserve"], MAP["populate"], MAP["32bit"], MAP["fixed_noreplace"])
 
 map_anon = mmap(either, fixed_extra)
 map_plain = mmap(private)
 map_shared = mmap(shared)
 map_hint = mmap(either, hint_extra, anywhere)
+map_big = mmap(either, bits(0, MAP["noreserve"]), anywhere, big)
 map_odd = op("mmap", addrs, lens, st.sampled_from((3, 0, 8, 0xFF, 0x01000003)),
              bits(PRIVATE | ANON | FIXED, ANON | FIXED, SHARED | PRIVATE | ANON | FIXED, PRIVATE | FIXED,
                   PRIVATE | ANON | MAP["growsdown"], SHARED | ANON | MAP["growsdown"] | FIXED,
@@ -159,8 +162,8 @@ map_far = mmap(either, st.just(FIXED), far, small)
 touch_far = op("touch", mostly(under, far, 6), st.sampled_from("rw"))
 
 PROFILES: dict[str, list[Strategy]] = {
-    "mapping": [*[map_anon] * 4, *[map_hint] * 3, map_odd, *[munmap] * 3, *[mprotect] * 4, *[write] * 3, touch, read,
-                advise(FLAG_ADVICE), advise(("dontdump", "dodump")), fork, mremap()],
+    "mapping": [*[map_anon] * 4, *[map_hint] * 3, map_big, map_odd, *[munmap] * 3, *[mprotect] * 4, *[write] * 3, touch,
+                read, advise(FLAG_ADVICE), advise(("dontdump", "dodump")), fork, mremap()],
     "cow": [*[map_plain] * 3, map_anon, mmap_file(MEMFDS), *[write] * 6, *[touch] * 3, *[read] * 4, *[fork] * 2, leave,
             munmap, mprotect, advise(("dontneed", "free", "wipeonfork", "dontfork")), mremap()],
     "files": [*[mmap_file(ALL_FILES)] * 5, *file_ops(), *file_ops(), *[touch] * 4, *[write] * 3, *[read] * 2, mincore,
@@ -187,7 +190,7 @@ PROFILES: dict[str, list[Strategy]] = {
                mincore, mlock, map_plain, remap_file_pages, advise(GUARDS)],
     "mixed": [map_anon, map_plain, map_shared, map_hint, map_odd, mmap_file(ALL_FILES), munmap, mprotect, mremap(),
               advise(FLAG_ADVICE), advise(PAGE_ADVICE), advise(GUARDS), mlock, mlock2, munlock, mlockall, munlockall,
-              msync, mincore, brk, remap_file_pages, memlock, limit, stack_limit, cap, fork, leave, op("exec"), touch,
+              msync, mincore, brk, remap_file_pages, memlock, limit, stack_limit, cap, fork, leave, touch,
               touch, write, write, read, read, *file_ops()],
     "stacks": [*[grows] * 3, *[grows_far] * 2, map_plain, map_far, map_anon, *[touch] * 4, *[touch_far] * 4, write,
                read, munmap, mprotect,

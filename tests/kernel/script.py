@@ -66,7 +66,7 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "touch": ("addr", "mode"),              # r: read a byte; w: write one without changing it
     "read": ("addr",),                      # the value that the page carries
     "write": ("addr", "int"),
-    "file": ("file", "kind", "int"),        # of so many pages; file and rofile: each written, page i with (i + 1) << 32
+    "file": ("file", "kind", "int"),        # of so many pages; a file's are cached and hold (i + 1) << 32
     "ftruncate": ("file", "len"),
     "punch": ("file", "len", "len"),
     "fread": ("file", "len"),
