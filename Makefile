@@ -20,7 +20,7 @@ BUILD_TOOLS := 'setuptools>=77' 'Cython>=3.1' 'numpy>=2' msgspec
 
 export VMCORE_DEBUG
 
-.PHONY: demo test build fuzz fuzz-kernel bench bench-quick lint stubtest clean help
+.PHONY: demo test build fuzz sanitize fuzz-kernel bench bench-quick lint stubtest docs clean help
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
@@ -34,10 +34,22 @@ test: build $(VENV)/.with-test  ## the whole test suite
 build: $(VENV)/$(BUILT)  ## .venv with vmcore in it, built in place
 
 fuzz: build $(VENV)/.with-test  ## the property tests for hours: random machines against the model
-	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/properties
+	@VMCORE_STEPS=10000 HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/properties
 
 fuzz-kernel: build $(VENV)/.with-test  ## random system calls on Linux and on vmcore's 6.18: MINUTES=10 PROFILE=mremap
 	@$(BIN)/python -m tests.kernel.fuzz --minutes $(MINUTES) $(addprefix --profile ,$(PROFILE))
+
+# In a tree of its own, so that the instrumented modules are in nobody's way. The interpreter is not instrumented: the
+# runtime is loaded before it, and what Python itself leaves behind at exit is not looked at.
+SANITIZED := build/sanitize
+sanitize:  ## the whole test suite under address and undefined-behaviour sanitizers (half an hour)
+	@mkdir -p $(SANITIZED)
+	@tar cf - --exclude='*.so' --exclude='src/*.c' --exclude=__pycache__ Makefile setup.py pyproject.toml README.md \
+	    LICENSE MANIFEST.in src tests bench | tar xf - -C $(SANITIZED)
+	@$(MAKE) --no-print-directory -C $(SANITIZED) VMCORE_SANITIZE=1 VMCORE_OPT=1 .venv/.with-test
+	@cd $(SANITIZED) && LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	    VMCORE_SANITIZE=1 PYTHONMALLOC=malloc $(BIN)/python -m pytest $(TESTS)
 
 bench: build $(VENV)/.with-bench  ## benchmarks: ratios within one run, exact counters beside them
 	@$(BIN)/python -m bench
@@ -53,8 +65,11 @@ stubtest: build $(VENV)/.with-lint  ## the .pyi stubs against the built modules
 	@$(BIN)/python -m mypy.stubtest --allowlist stubtest-allow.txt --ignore-unused-allowlist \
 	    $(addprefix vmcore._fast.,engine core host counters bugs intervals.index)
 
+docs: build $(VENV)/.with-docs  ## docs/_build/html: scenarios, locking, the Python interface
+	@$(BIN)/sphinx-build -q -W -b html docs docs/_build/html && echo "docs/_build/html/index.html"
+
 clean:  ## remove .venv and all that was built
-	@rm -rf $(VENV) build dist src/*.egg-info
+	@rm -rf $(VENV) build dist docs/_build src/*.egg-info
 	@find src/vmcore/_fast \( -name '*.so' -o -name '*.c' \) -delete
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

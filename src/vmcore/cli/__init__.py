@@ -7,8 +7,12 @@ import os
 import sys
 from functools import partial
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from vmcore import __version__
+
+if TYPE_CHECKING:
+    import argparse
 
 COMMANDS = {
     "compare": "run a scenario on several kernels and print what each of them cost",
@@ -32,18 +36,17 @@ exit status: 0; 1 if a run is not ok; 2 if something asked for makes no sense; 1
 """
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command line; returns the exit status."""
+def parser(argv: list[str]) -> "argparse.ArgumentParser":
+    """For a command line: only the modules of the commands that it names are imported."""
     import argparse
 
-    argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
+    top = argparse.ArgumentParser(
         prog="vmcore", epilog=EPILOG,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=32),
         description="Simulates the virtual memory of a whole Linux machine, page by page, and compares the designs\n"
                     "by which kernels found the page tables that map a page.")
-    parser.add_argument("--version", action="version", version=f"vmcore {__version__}")
-    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    top.add_argument("--version", action="version", version=f"vmcore {__version__}")
+    commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         sub = commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name in argv:
@@ -51,7 +54,13 @@ def main(argv: list[str] | None = None) -> int:
             sub.description = module.__doc__
             module.add_arguments(sub)
             sub.set_defaults(function=module.run)
-    args = parser.parse_args(argv)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = parser(argv).parse_args(argv)
     try:
         return args.function(args)
     except ValueError as error:

@@ -1,0 +1,54 @@
+"""What README and docs show: Python runs as it stands there, scenarios load, commands are understood."""
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmcore import scenario
+from vmcore.cli import parser
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+
+def blocks(language: str) -> list[Any]:
+    found = []
+    for page in PAGES:
+        for number, text in enumerate(re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)):
+            found.append(pytest.param(text, id=f"{page.name}-{number}"))
+    return found
+
+
+def commands() -> list[str]:
+    """Lines of plain blocks, and of the text, that call vmcore."""
+    text = "\n".join(page.read_text() for page in PAGES)
+    lines = re.findall(r"^(vmcore [a-z].*)$", "\n".join(re.findall(r"^```\n(.*?)^```", text, re.M | re.S)), re.M)
+    lines += re.findall(r"`(vmcore [a-z][^`]*)`", text.replace("\n", " "))
+    return sorted({re.split(r"  +", line)[0].strip() for line in lines})
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python(text: str) -> None:
+    exec(compile(text, "docs", "exec"), {"__name__": "docs"})
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_scenarios(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    assert scenario.load(str(path)).summary
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands(line: str) -> None:
+    words = shlex.split(line)[1:]
+    if any(word.isupper() for word in words) or words[0] == "--help":
+        words = [words[0], "--help"]        # a pattern, not a command
+    try:
+        parser(words).parse_args(words)
+    except SystemExit as ended:
+        assert ended.code == 0, line
