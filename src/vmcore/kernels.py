@@ -17,7 +17,7 @@ import numpy as np
 
 from vmcore._fast import records
 
-__all__ = ["ARCHS", "I_MMAP", "KERNELS", "MERGE", "RECLAIM", "RMAP", "Arch", "Index", "Kernel", "get"]
+__all__ = ["ARCHS", "CALLS", "I_MMAP", "KERNELS", "MERGE", "RECLAIM", "RMAP", "Arch", "Index", "Kernel", "get"]
 
 
 # ---------------------------------------------------------------- designs
@@ -87,17 +87,35 @@ I_MMAP: Mapping[str, Index] = {
 }
 # _fast/reclaim/NAME.pyx; True: it needs an rmap that finds pages. v2_4 walks page tables, whatever the rmap could tell
 RECLAIM: Mapping[str, bool] = {"v2_4": False, "v2_6": True}
+CALLS: Mapping[str, str] = {  # _fast/calls/NAME.pyx
+    "v2_6": "the system calls of 2004, with the order of checks of 2.6.5",
+    "v6": "those of 6.18, as the running kernel answers",
+}
+# who asks for VM_IO, DONTCOPY, DONTEXPAND or RESERVED is never merged (6.2)
+_SPECIAL = {"merge_special": records.VM_IO | records.VM_DONTCOPY | records.VM_DONTEXPAND | records.VM_RESERVED}
 MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
     # 2.4: anonymous VMAs by flags alone, files never
-    "anon": {"merge_mprotect": 1, "merge_mremap": 1, "merge_anon_only": 1},
+    "anon": {"merge_mprotect": 1, "merge_mremap": 1, "merge_anon_only": 1} | _SPECIAL,
     # 2.6.5: anonymous VMAs by flags alone; mprotect merges, and so does the target of mremap
-    "flags": {"merge_mprotect": 1, "merge_mremap": 1},
+    "flags": {"merge_mprotect": 1, "merge_mremap": 1} | _SPECIAL,
     # -aa1: contiguous pgoff, same anon_vma; not in mprotect and mremap
-    "pgoff": {"merge_anon_pgoff": 1, "merge_anon_vma": 1},
+    "pgoff": {"merge_anon_pgoff": 1, "merge_anon_vma": 1} | _SPECIAL,
     # offsets must run on and nothing else is asked, so 2.6.5's merging can stay where it was (2.6)
-    "linear": {"merge_anon_pgoff": 1, "merge_mprotect": 1, "merge_mremap": 1},
+    "linear": {"merge_anon_pgoff": 1, "merge_mprotect": 1, "merge_mremap": 1} | _SPECIAL,
     # 2.6.7: vma_merge for all, in mprotect too
-    "adjust": {"merge_anon_pgoff": 1, "merge_anon_vma": 1, "merge_mprotect": 2, "merge_mremap": 2},
+    "adjust": {"merge_anon_pgoff": 1, "merge_anon_vma": 1, "merge_mprotect": 2, "merge_mremap": 2} | _SPECIAL,
+    # 6.18: other vmas are special, the soft-dirty flag is none that counts, and of two that become one the upper stays
+    # (linux-modern 1.10, 1.11)
+    "today": {
+        "merge_anon_pgoff": 1,
+        "merge_anon_vma": 1,
+        "merge_mprotect": 2,
+        "merge_mremap": 2,
+        "merge_fork_child": 1,
+        "merge_keep_next": 1,
+        "merge_special": records.VM_IO | records.VM_DONTEXPAND | records.VM_PFNMAP | records.VM_MIXEDMAP,
+        "merge_ignored": records.VM_SOFTDIRTY,
+    },
 }
 
 
@@ -189,10 +207,11 @@ class Kernel:
         default_factory=dict, hash=False
     )  # vm_area_struct by word size, less rmap, with lists as its index (1.6)
     data: Mapping[str, int] = field(default_factory=dict, hash=False)  # the other rules
+    calls: str = "v2_6"  # the system calls on an address space: CALLS
     stands_for: str = ""  # the reclaim policy that this kernel had, where `reclaim` stands in for it
 
     def __post_init__(self) -> None:
-        for kind, known in (("rmap", RMAP), ("i_mmap", I_MMAP), ("reclaim", RECLAIM), ("merge", MERGE)):
+        for kind, known in (("rmap", RMAP), ("i_mmap", I_MMAP), ("reclaim", RECLAIM), ("merge", MERGE), ("calls", CALLS)):
             value = getattr(self, kind)
             if value not in known:
                 raise ValueError(
@@ -229,8 +248,8 @@ class Kernel:
         return replace(self, **changes)
 
     @property
-    def designs(self) -> tuple[str, str, str]:
-        return self.rmap, self.i_mmap, self.reclaim
+    def designs(self) -> tuple[str, str, str, str]:
+        return self.rmap, self.i_mmap, self.reclaim, self.calls
 
     def rules(self, arch: str, *, highpte: bool = False, l1_line: int | None = None) -> dict[str, int]:
         """Every rule by its name in kernel_rules (records.pxd), for one architecture."""
@@ -281,6 +300,8 @@ _RULES_2_6_5 = {
     "min_free_min": 128,  # clamp of min_free_kbytes (7.6)
     "min_free_max": 16384,
     "populate_prot": 1,  # 4.8
+    "data_exec": 1,  # VM_DATA_DEFAULT_FLAGS, VM_STACK_DEFAULT_FLAGS (6.2, 6.11)
+    "maps_anon_offset": 1,  # proc_pid_maps has no test for a file (9.3 [M])
     "swapin_drain": 1,          # ours, see fault.pyx: a task that slept for a swap read finds the pagevecs drained
 }
 # What 2.6.7 does otherwise than 2.6.5 beside its designs; a preset adds it to _RULES_2_6_5. Not here, because nothing
@@ -344,8 +365,14 @@ _RULES_6_18 = _RULES_2_6_34 | {
     "avc_reuse": 2,  # 1.6
     "avc_root_lock": 1,  # 1.8, 1.15
     "avc_claim_swapin": 1,  # 6.5: a page that is exclusive at swap-in
-    "merge_fork_child": 1,  # 1.10
-    "merge_keep_next": 1,  # 1.11
+    "data_exec": 0,  # asked of 6.18.44: heap and stack are rw-
+    "maps_anon_offset": 0,  # asked of 6.18.44
+    "topdown": 1,  # asked of 6.18.44
+    "stack_room": 32,  # 128 KiB; asked of 6.18.44
+    "overcommit_guess": 1,  # 6.9
+    "mlock_right": 1,  # 6.9: since 2.6.9
+    "memlock_pages": 2048,  # 6.9: 8 MiB since 5.16
+    "unmapped_base": 0x2AAAAAAAB000,  # TASK_SIZE / 3, page aligned up
     "anon_vma_size": 104,  # 1.1
     "avc_size": 64,  # 1.1
     "mm_size": 1600,  # 1.1
@@ -452,11 +479,12 @@ _ALL = (
         "anon_vma_chain",
         "interval_tree",
         "v2_6",
-        "adjust",
+        "today",
         archs=("x86_64",),
         page_bytes={8: 60},  # 64 (1.1)
         vma_bytes={8: 152},  # 192 (1.1)
         data=_RULES_6_18,
+        calls="v6",
         stands_for="split_lru",
     ),
 )

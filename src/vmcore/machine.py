@@ -36,6 +36,11 @@ TUNABLES: dict[str, tuple[int | None, int, int]] = {
     "min_free_kbytes": (None, 1, 1 << 30),  # by the size of low memory
     "max_map_count": (None, 1, (1 << 31) - 1),  # of the kernel
     "lower_zone_protection": (0, 0, 1 << 16),
+    "mmap_min_addr": (65536, 0, 1 << 40),  # kernels since 2.6.24
+    "stack_guard_gap": (256, 0, 1 << 20),  # pages; kernels since 4.12
+    "admin_reserve_kbytes": (None, 0, 1 << 40),  # kernels since 3.10; 1/32 of RAM, at most 8 MiB
+    "user_reserve_kbytes": (None, 0, 1 << 40),  # kernels since 3.10; 1/32 of RAM, at most 128 MiB
+    "disable_cap_mlock": (0, 0, 1),  # -aa's sysctl of 2004: mlock needs no capability
     "cpus": (1, 1, 1),
     "seed": (0, 0, arguments.U64_MAX),
     "trylock_rate": (0, 0, 1024),  # of 1024 trylocks, so many fail (for tests)
@@ -128,6 +133,10 @@ def _numbers(tunables: dict[str, Any], kernel: Kernel, arch: str, frames: int) -
                 value = 3 if frames >= (16 << 20) // PAGE else 2
             elif name == "max_map_count":
                 value = kernel.data["max_map_count"]
+            elif name == "admin_reserve_kbytes":
+                value = min(frames * 4 // 32, 8 << 10)
+            elif name == "user_reserve_kbytes":
+                value = min(frames * 4 // 32, 128 << 10)
             elif name == "trylock_seed":
                 value = numbers["seed"]
         else:
@@ -500,12 +509,12 @@ def load(path: str | os.PathLike[str]) -> Machine:
     from vmcore._fast import image
 
     engine, meta = image.load(path)
-    rmap, i_mmap, reclaim = engine.designs
+    rmap, i_mmap, reclaim, calls = engine.designs
     name = meta.get("kernel")
     kernel = kernels.KERNELS.get(name) if isinstance(name, str) else None
     if kernel is None or kernel.designs != engine.designs:
         base = next((k for k in kernels.KERNELS.values() if k.rmap == rmap), kernels.KERNELS["2.6.5"])
-        kernel = base.replace(name=str(name), rmap=rmap, i_mmap=i_mmap, reclaim=reclaim)
+        kernel = base.replace(name=str(name), rmap=rmap, i_mmap=i_mmap, reclaim=reclaim, calls=calls)
     machine = Machine.__new__(Machine)
     machine._adopt(engine, kernel)
     return machine

@@ -29,6 +29,8 @@ PROT_GROWSDOWN = 0x01000000
 PROT_GROWSUP = 0x02000000
 MAP_SHARED = 1
 MAP_PRIVATE = 2
+MAP_SHARED_VALIDATE = 3
+MAP_DROPPABLE = 8
 MAP_FIXED = 0x10
 MAP_ANONYMOUS = 0x20
 MAP_GROWSDOWN = 0x100
@@ -36,10 +38,17 @@ MAP_LOCKED = 0x2000
 MAP_NORESERVE = 0x4000
 MAP_POPULATE = 0x8000
 MAP_NONBLOCK = 0x10000
+MAP_STACK = 0x20000
+MAP_HUGETLB = 0x40000
+MAP_SYNC = 0x80000
+MAP_FIXED_NOREPLACE = 0x100000
 MREMAP_MAYMOVE = 1
 MREMAP_FIXED = 2
+MREMAP_DONTUNMAP = 4
+MLOCK_ONFAULT = 1
 MCL_CURRENT = 1
 MCL_FUTURE = 2
+MCL_ONFAULT = 4
 RLIMIT_DATA = 2
 RLIMIT_STACK = 3
 RLIMIT_MEMLOCK = 8
@@ -56,6 +65,7 @@ _RLIMITS = {
     RLIMIT_AS: records.RLIM_AS,
 }
 _NLIMITS = 11  # RLIM_NLIMITS of 2.6.5
+I32_MAX = (1 << 31) - 1
 _STATES = {records.TASK_ALIVE: "R (running)", records.TASK_DYING: "R (running)", records.TASK_DEAD: "X (dead)"}
 _PAGE = 4096
 
@@ -268,7 +278,7 @@ class Task:
             integer("size", size),
             integer("prot", prot, 0, U32_MAX),
             integer("pgoff", pgoff),
-            integer("flags", flags, 0, U32_MAX) & MAP_NONBLOCK != 0,
+            integer("flags", flags, 0, U32_MAX),
         )
         failed(r, "remap_file_pages", addr, size, prot, pgoff, flags)
 
@@ -276,24 +286,37 @@ class Task:
         """Move the end of the heap; returns the new one, or the old one where the kernel refuses."""
         return int(self._engine.brk(self._pid, integer("addr", addr)))
 
-    def mlock(self, addr: int, length: int) -> None:
-        failed(
-            self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), True), "mlock", addr, length
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        r = self._engine.madvise(
+            self._pid, integer("addr", addr), integer("length", length), integer("advice", advice, -(1 << 31), I32_MAX)
         )
+        failed(r, "madvise", addr, length, advice)
+
+    def mlock(self, addr: int, length: int) -> None:
+        r = self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), 0)
+        failed(r, "mlock", addr, length)
+
+    def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
+        r = self._engine.mlock(
+            self._pid, integer("addr", addr), integer("length", length), integer("flags", flags, 0, U32_MAX)
+        )
+        failed(r, "mlock2", addr, length, flags)
 
     def munlock(self, addr: int, length: int) -> None:
-        failed(
-            self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), False),
-            "munlock",
-            addr,
-            length,
-        )
+        r = self._engine.munlock(self._pid, integer("addr", addr), integer("length", length))
+        failed(r, "munlock", addr, length)
 
     def mlockall(self, flags: int) -> None:
-        failed(self._engine.mlockall(self._pid, integer("flags", flags, 0, U32_MAX), True), "mlockall", flags)
+        failed(self._engine.mlockall(self._pid, integer("flags", flags, 0, U32_MAX)), "mlockall", flags)
 
     def munlockall(self) -> None:
-        failed(self._engine.mlockall(self._pid, 0, False), "munlockall")
+        failed(self._engine.munlockall(self._pid), "munlockall")
+
+    def msync(self, addr: int, length: int, flags: int) -> None:
+        r = self._engine.msync(
+            self._pid, integer("addr", addr), integer("length", length), integer("flags", flags, 0, U32_MAX)
+        )
+        failed(r, "msync", addr, length, flags)
 
     def mincore(self, addr: int, length: int) -> np.ndarray:
         """One bool a page: needs no read. ENOMEM if part of the range is not mapped."""
@@ -302,7 +325,7 @@ class Task:
             return _raise(EINVAL, "mincore", addr, length)
         if n > self._task_size() // _PAGE:
             return _raise(ENOMEM, "mincore", addr, length)
-        out = self._engine.mincore(self._pid, first, n)
+        out = self._engine.mincore(self._pid, addr, length)
         if isinstance(out, int):
             failed(out, "mincore", addr, length)
         return out
@@ -340,7 +363,7 @@ class Task:
         soft, hard = (integer("limit", v, -1) & U64_MAX for v in pair)
         if soft > hard:
             failed(-EINVAL, "setrlimit", resource, limit)
-        self._engine.set_rlimit(self._pid, _RLIMITS[number], soft)
+        self._engine.set_rlimit(self._pid, _RLIMITS[number], soft, hard)
 
     def getrlimit(self, resource: int) -> int:
         """The soft limit; RLIM_INFINITY if there is none."""

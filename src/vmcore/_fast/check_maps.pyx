@@ -8,11 +8,12 @@ from libc.string cimport memset
 
 from vmcore._fast.check_base cimport (
     CHECK_ANON_VMA_COUNT, CHECK_FILE, CHECK_FILE_REFS, CHECK_I_MMAP, CHECK_I_MMAP_COUNT,
-    CHECK_MM_CACHE, CHECK_MM_LIST, CHECK_MM_LOCKED_VM, CHECK_MM_TASK, CHECK_MM_TOTAL_VM, CHECK_POOL_BOUNDS,
+    CHECK_MM_CACHE, CHECK_MM_DATA_VM, CHECK_MM_LIST, CHECK_MM_LOCKED_VM, CHECK_MM_TASK, CHECK_MM_TOTAL_VM, CHECK_POOL_BOUNDS,
     CHECK_POOL_FREE_LIST, CHECK_POOL_FREE_RECORD, CHECK_TASK, CHECK_VMA_COUNT, CHECK_VMA_FLAGS, CHECK_VMA_INDEX,
     CHECK_VMA_LINKS, CHECK_VMA_OBJECT, CHECK_VMA_ORDER, CHECK_VMA_RANGE, CHECK_VMA_TREE, CHECK_VMA_TREE_ORDER,
     check_t, fail, in_pool, is_marked)
 from vmcore._fast.filemap cimport file_pages
+from vmcore._fast.vma cimport is_data_mapping
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_OPEN, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED, POOL_ANON_VMA, POOL_ANONMM, POOL_AVC, POOL_FILE,
     POOL_LRU_CHUNK, POOL_MM, POOL_PTE, POOL_PTE_CHAIN, POOL_RADIX, POOL_TABLE, POOL_TASK, POOL_VMA, TASK_ALIVE,
@@ -144,6 +145,7 @@ cdef int check_vma_list(check_t *c, uint32_t mm) noexcept nogil:
     cdef uint64_t end = 0
     cdef uint64_t total = 0
     cdef uint64_t locked = 0
+    cdef uint64_t data = 0
     cdef uint64_t pages
     cdef vma_t *v
     while i != 0:
@@ -178,6 +180,8 @@ cdef int check_vma_list(check_t *c, uint32_t mm) noexcept nogil:
             locked += pages
         if v.flags & VM_ACCOUNT:
             c.accounted += pages
+        if is_data_mapping(v.flags):
+            data += pages
         end = v.end
         prev = i
         i = v.next
@@ -185,8 +189,11 @@ cdef int check_vma_list(check_t *c, uint32_t mm) noexcept nogil:
         return fail(c, CHECK_VMA_COUNT, mm, n, mp.map_count)
     if total != mp.total_vm:
         return fail(c, CHECK_MM_TOTAL_VM, mm, total, mp.total_vm)
-    if locked != mp.locked_vm:
-        return fail(c, CHECK_MM_LOCKED_VM, mm, locked, mp.locked_vm)
+    # what DONTUNMAP left counted stays so; only the calls that know of it do that
+    if locked + mp.locked_lost != mp.locked_vm:
+        return fail(c, CHECK_MM_LOCKED_VM, mm, locked + mp.locked_lost, mp.locked_vm)
+    if data != mp.data_vm:
+        return fail(c, CHECK_MM_DATA_VM, mm, data, mp.data_vm)
     if mp.mmap_cache != 0 and (not in_pool(m, POOL_VMA, mp.mmap_cache) or m.vmas[mp.mmap_cache].mm != mm):
         return fail(c, CHECK_MM_CACHE, mm, mp.mmap_cache, 0)
     c.r.vmas += n

@@ -9,7 +9,7 @@ cdef class Core:
     cdef int busy               # a call is in progress
     cdef uint64_t oom_seen      # counter oom_kills when the dying were last buried
     cdef list regions           # one Region a pool
-    cdef readonly tuple designs     # (rmap, i_mmap, reclaim)
+    cdef readonly tuple designs     # (rmap, i_mmap, reclaim, calls)
     cdef public object owner    # weak reference to the Machine, for exceptions; None
     cdef object __weakref__
 

@@ -35,7 +35,7 @@ from vmcore._fast.records cimport (
     POOL_FILE, POOL_FRAME, POOL_MAPCOUNT, POOL_MM, POOL_PAGE_TOKEN, POOL_PTE, POOL_PTE_CHAIN, POOL_SLOT_TOKEN,
     POOL_SWAP_SLOT, POOL_TASK, POOL_VMA, SWP_USED, TASK_ALIVE, TASK_DYING, anon_vma_t, anonmm_t,
     avc_t, cache_t,
-    event_t, file_t, frame_t, i_mmap_ops, kernel_rules, lru_chunk_t, machine_t, mm_t, pool_t, radix_node_t,
+    event_t, file_t, frame_t, i_mmap_ops, kernel_rules, lru_chunk_t, machine_t, mm_calls, mm_t, pool_t, radix_node_t,
     reclaim_ops, rmap_ops, slab_t, swap_slot_t, swap_word_t, table_t, task_t, vma_t, zone_t,
 )
 from vmcore._fast.slab cimport NR_LEDGER, slab_init
@@ -110,6 +110,7 @@ cdef void forget_process(machine_t *m) noexcept nogil:
     m.rmap = NULL
     m.i_mmap = NULL
     m.reclaim = NULL
+    m.calls = NULL
     memset(&m.up, 0, sizeof(m.up))
     memset(m.spans, 0, sizeof(m.spans))
     m.current = 0
@@ -128,6 +129,7 @@ cdef void keep_process(machine_t *m, const machine_t *r) noexcept nogil:
     cdef const rmap_ops *rmap = m.rmap
     cdef const i_mmap_ops *i_mmap = m.i_mmap
     cdef const reclaim_ops *reclaim = m.reclaim
+    cdef const mm_calls *calls = m.calls
     cdef int i
     memcpy(pools, m.pools, sizeof(pools))
     memcpy(m, r, sizeof(machine_t))
@@ -135,6 +137,7 @@ cdef void keep_process(machine_t *m, const machine_t *r) noexcept nogil:
     m.rmap = rmap
     m.i_mmap = i_mmap
     m.reclaim = reclaim
+    m.calls = calls
     for i in range(NR_POOLS):
         m.pools[i].next = r.pools[i].next
         m.pools[i].live = r.pools[i].live
@@ -183,7 +186,7 @@ cdef class Core:
     # ---------------------------------------------------------------- life
 
     def __init__(self, tuple designs, bytes rules, uint64_t nr_frames, dict numbers, list swap):
-        """Boot. designs: (rmap, i_mmap, reclaim); rules: a kernel_rules record; numbers: fields of machine_t."""
+        """Boot. designs: (rmap, i_mmap, reclaim, calls); rules: a kernel_rules record; numbers: fields of machine_t."""
         cdef machine_t *m
         cdef uint64_t slots = sum([pages for pages, _ in swap])
         cdef uint64_t boot = sizeof(machine_t) + (1 << 20) + slots * 9 // 4
@@ -206,6 +209,11 @@ cdef class Core:
         m.overcommit_ratio = numbers["overcommit_ratio"]
         m.min_free_kbytes = numbers["min_free_kbytes"]
         m.max_map_count = numbers["max_map_count"]
+        m.mmap_min_addr = numbers["mmap_min_addr"]
+        m.stack_guard_gap = numbers["stack_guard_gap"]
+        m.admin_reserve_kbytes = numbers["admin_reserve_kbytes"]
+        m.user_reserve_kbytes = numbers["user_reserve_kbytes"]
+        m.disable_cap_mlock = numbers["disable_cap_mlock"]
         m.lower_zone_protection = numbers["lower_zone_protection"]
         m.trylock_rate = numbers["trylock_rate"]
         m.trylock_state = numbers["trylock_seed"]
@@ -232,10 +240,11 @@ cdef class Core:
         self.h.engine = <void *>self
         self.designs = designs
         self.regions = []
-        rmap, i_mmap, reclaim = designs
+        rmap, i_mmap, reclaim, calls = designs
         self.m.rmap = <const rmap_ops *>find_ops("rmap", rmap)
         self.m.i_mmap = <const i_mmap_ops *>find_ops("i_mmap", i_mmap)
         self.m.reclaim = <const reclaim_ops *>find_ops("reclaim", reclaim)
+        self.m.calls = <const mm_calls *>find_ops("calls", calls)
         return 0
 
     cdef int reserve(self, uint64_t slots) except -1:

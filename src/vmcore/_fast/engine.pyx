@@ -25,13 +25,8 @@ from vmcore._fast.core cimport Core
 from vmcore._fast.filemap cimport file_create, file_put
 from vmcore._fast.fork cimport do_exec, do_exit, do_fork, do_spawn
 from vmcore._fast.host cimport host_t
-from vmcore._fast.mlock cimport do_mlock, do_mlockall, do_munlockall
-from vmcore._fast.mmap cimport do_brk, do_mmap, do_munmap
-from vmcore._fast.mprotect cimport do_mprotect
-from vmcore._fast.mremap cimport do_mremap
-from vmcore._fast.nonlinear cimport do_remap_file_pages
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present
-from vmcore._fast.query cimport mincore_fill, pagemap_fill, pagemap_t, smaps_fill, smaps_t
+from vmcore._fast.query cimport pagemap_fill, pagemap_t, smaps_fill, smaps_t
 from vmcore._fast.records cimport (
     FILE_OPEN, KILLED_NOT, NR_RLIM, POOL_FILE, POOL_TASK, TASK_ALIVE, file_t, machine_t, mm_t, task_t)
 from vmcore._fast.swap cimport swapon
@@ -221,14 +216,16 @@ cdef class Engine(Core):
             "state": t.state, "mm": t.mm, "parent": t.parent, "killed_by": t.killed_by, "caps": t.caps, "nice": t.nice,
             "min_flt": t.min_flt, "maj_flt": t.maj_flt, "start_ns": t.start_ns,
             "rlim": [t.rlim[i] for i in range(NR_RLIM)],
+            "rlim_max": [t.rlim_max[i] for i in range(NR_RLIM)],
             "comm": (<bytes>t.comm).decode(errors="replace"),
         }
         self.release()
         return out
 
-    def set_rlimit(self, uint32_t pid, int which, uint64_t value):
+    def set_rlimit(self, uint32_t pid, int which, uint64_t soft, uint64_t hard):
         cdef machine_t *m = self.enter(pid)
-        m.tasks[pid].rlim[which] = value
+        m.tasks[pid].rlim[which] = soft
+        m.tasks[pid].rlim_max[which] = hard
         self.leave(pid, -1)
 
     def set_caps(self, uint32_t pid, uint32_t caps):
@@ -253,7 +250,7 @@ cdef class Engine(Core):
         cdef machine_t *m = self.enter(pid)
         cdef int64_t r
         with nogil:
-            r = do_mmap(m, pid, addr, length, prot, flags, file, offset)
+            r = m.calls.mmap(m, pid, addr, length, prot, flags, file, offset)
         self.leave(pid, -1)
         return r
 
@@ -261,7 +258,7 @@ cdef class Engine(Core):
         cdef machine_t *m = self.enter(pid)
         cdef int r
         with nogil:
-            r = do_munmap(m, pid, addr, length)
+            r = m.calls.munmap(m, pid, addr, length)
         self.leave(pid, -1)
         return r
 
@@ -269,7 +266,7 @@ cdef class Engine(Core):
         cdef machine_t *m = self.enter(pid)
         cdef int r
         with nogil:
-            r = do_mprotect(m, pid, addr, length, prot)
+            r = m.calls.mprotect(m, pid, addr, length, prot)
         self.leave(pid, -1)
         return r
 
@@ -279,17 +276,17 @@ cdef class Engine(Core):
         cdef machine_t *m = self.enter(pid)
         cdef int64_t r
         with nogil:
-            r = do_mremap(m, pid, addr, old_len, new_len, flags, new_addr)
+            r = m.calls.mremap(m, pid, addr, old_len, new_len, flags, new_addr)
         self.leave(pid, -1)
         return r
 
     def remap_file_pages(
-        self, uint32_t pid, uint64_t start, uint64_t size, uint32_t prot, uint64_t pgoff, bint nonblock,
+        self, uint32_t pid, uint64_t start, uint64_t size, uint32_t prot, uint64_t pgoff, uint32_t flags,
     ):
         cdef machine_t *m = self.enter(pid)
         cdef int r
         with nogil:
-            r = do_remap_file_pages(m, pid, start, size, prot, pgoff, nonblock)
+            r = m.calls.remap_file_pages(m, pid, start, size, prot, pgoff, flags)
         self.leave(pid, -1)
         return r
 
@@ -297,23 +294,55 @@ cdef class Engine(Core):
         cdef machine_t *m = self.enter(pid)
         cdef uint64_t r
         with nogil:
-            r = do_brk(m, pid, brk)
+            r = m.calls.brk(m, pid, brk)
         self.leave(pid, -1)
         return r
 
-    def mlock(self, uint32_t pid, uint64_t addr, uint64_t length, bint on):
+    def madvise(self, uint32_t pid, uint64_t addr, uint64_t length, int advice):
         cdef machine_t *m = self.enter(pid)
         cdef int r
         with nogil:
-            r = do_mlock(m, pid, addr, length, on)
+            r = m.calls.madvise(m, pid, addr, length, advice)
         self.leave(pid, -1)
         return r
 
-    def mlockall(self, uint32_t pid, uint32_t flags, bint on):
+    def mlock(self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags):
         cdef machine_t *m = self.enter(pid)
         cdef int r
         with nogil:
-            r = do_mlockall(m, pid, flags) if on else do_munlockall(m, pid)
+            r = m.calls.mlock(m, pid, addr, length, flags)
+        self.leave(pid, -1)
+        return r
+
+    def munlock(self, uint32_t pid, uint64_t addr, uint64_t length):
+        cdef machine_t *m = self.enter(pid)
+        cdef int r
+        with nogil:
+            r = m.calls.munlock(m, pid, addr, length)
+        self.leave(pid, -1)
+        return r
+
+    def mlockall(self, uint32_t pid, uint32_t flags):
+        cdef machine_t *m = self.enter(pid)
+        cdef int r
+        with nogil:
+            r = m.calls.mlockall(m, pid, flags)
+        self.leave(pid, -1)
+        return r
+
+    def munlockall(self, uint32_t pid):
+        cdef machine_t *m = self.enter(pid)
+        cdef int r
+        with nogil:
+            r = m.calls.munlockall(m, pid)
+        self.leave(pid, -1)
+        return r
+
+    def msync(self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags):
+        cdef machine_t *m = self.enter(pid)
+        cdef int r
+        with nogil:
+            r = m.calls.msync(m, pid, addr, length, flags)
         self.leave(pid, -1)
         return r
 
@@ -330,15 +359,15 @@ cdef class Engine(Core):
         self.leave(pid, -1)
         return out
 
-    def mincore(self, uint32_t pid, uint64_t first, uint64_t n):
-        """Array of bool, or a negative errno."""
-        out = np.zeros(n, np.bool_)
+    def mincore(self, uint32_t pid, uint64_t addr, uint64_t length):
+        """Array of bool, or a negative errno. The caller sees to it that the pages are no more than there can be."""
+        out = np.zeros((length + 4095) // 4096, np.bool_)
         cdef Py_buffer b
         cdef machine_t *m = self.enter(pid)
         cdef int r
         PyObject_GetBuffer(out, &b, PyBUF_SIMPLE)
         with nogil:
-            r = mincore_fill(m, m.tasks[pid].mm, first, n, <uint8_t *>b.buf)
+            r = m.calls.mincore(m, pid, addr, length, <uint8_t *>b.buf)
         PyBuffer_Release(&b)
         self.leave(pid, -1)
         return out if r == 0 else r

@@ -41,7 +41,7 @@ from vmcore._fast.swap cimport (
     can_share_swap_page, lookup_swap_cache, read_swap_cache_async, remove_exclusive_swap_page, swap_free,
     swapin_readahead, vm_swap_full,
 )
-from vmcore._fast.vma cimport find_vma, vma_pte_prot, vma_set_range
+from vmcore._fast.vma cimport find_vma, vm_stat_account, vma_pte_prot, vma_set_range
 
 
 # ---------------------------------------------------------------- building blocks
@@ -362,7 +362,7 @@ cdef int expand_stack(machine_t *m, uint32_t vma, uint64_t addr) noexcept nogil:
     if v.flags & VM_ACCOUNT and m.up.charge(m, p.task, grow) != 0:
         return -ENOMEM
     vma_set_range(m, vma, start, v.end, v.pgoff - grow)
-    p.total_vm += grow
+    vm_stat_account(m, v.mm, v.flags, grow)
     if v.flags & VM_LOCKED:
         p.locked_vm += grow
     count(m, STACK_GROWTHS)
@@ -393,7 +393,7 @@ cdef int do_page_fault(machine_t *m, uint32_t pid, uint64_t addr, int write) noe
         return FAULT_SEGV_MAPERR
     vma = find_vma(m, mm, addr)
     v = &m.vmas[vma]
-    if vma == 0 or (addr < v.start and (not (v.flags & VM_GROWSDOWN) or expand_stack(m, vma, addr) != 0)):
+    if vma == 0 or (addr < v.start and (not (v.flags & VM_GROWSDOWN) or m.calls.expand_stack(m, vma, addr) != 0)):
         count(m, FAULT_SEGV)
         return FAULT_SEGV_MAPERR
     if not (v.flags & (VM_WRITE if write else (VM_READ | VM_EXEC | VM_WRITE))):

@@ -23,7 +23,7 @@ from vmcore._fast.frame cimport alloc_pages, free_pages_ok, GFP_HIGHUSER, GFP_KE
 from vmcore._fast.slab cimport cache_alloc, cache_free, ledger_note, ledger_refusal, LEDGER_STACK
 from vmcore._fast.pagetable cimport free_pgtables, pgd_alloc, pgd_free, pte_alloc
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, put_page
-from vmcore._fast.vma cimport index_insert_fork, vma_alloc, vma_destroy, vma_free, vma_link
+from vmcore._fast.vma cimport index_insert_fork, vm_stat_account, vma_alloc, vma_destroy, vma_free, vma_link
 from vmcore._fast.zap cimport zap_page_range
 from vmcore._fast.copy_range cimport copy_page_range
 from vmcore._fast.mmap cimport vm_enough_memory, vm_unacct_memory
@@ -119,7 +119,7 @@ cdef uint32_t mm_alloc(machine_t *m, uint32_t owner, uint32_t like) noexcept nog
         p[0] = q[0]
         p.pgd = p.mmap = p.rb_root = p.mmap_cache = p.map_count = p.nr_ptes = p.nr_upper = p.leaf = 0
         p.mmlist_next = p.mmlist_prev = 0
-        p.locked_vm = p.rss = p.anon_rss = p.swapents = p.anon_written = 0
+        p.locked_vm = p.locked_lost = p.rss = p.anon_rss = p.swapents = p.anon_written = 0
     else:
         p.mmap_base = m.rules.unmapped_base
         p.start_brk = <uint64_t>0x08048000 if m.rules.word_size == 4 else <uint64_t>0x400000
@@ -171,7 +171,7 @@ cdef void exit_mmap(machine_t *m, uint32_t mm) noexcept nogil:
     p.mmap_cache = 0
     p.rb_root = 0
     p.total_vm = 0
-    p.locked_vm = 0
+    p.locked_vm = p.locked_lost = p.data_vm = 0
     spin_unlock_ptl(m, mm)
     while vma != 0:
         next = m.vmas[vma].next
@@ -307,7 +307,7 @@ cdef int dup_mmap(machine_t *m, uint32_t pid, uint32_t cmm, uint32_t pmm) noexce
         v = &m.vmas[vma]
         pages = (v.end - v.start) >> PAGE_SHIFT
         if v.flags & <uint32_t>VM_DONTCOPY:
-            m.mms[cmm].total_vm -= pages
+            vm_stat_account(m, cmm, v.flags, -pages)
             vma = v.next
             continue
         nr += 1
@@ -397,7 +397,7 @@ cdef int setup_stack(machine_t *m, uint32_t mm, uint32_t argpages) noexcept nogi
     if m.rules.anon_pgoff:
         v.pgoff = addr >> PAGE_SHIFT
     vma_link(m, mm, vma)
-    p.total_vm = argpages
+    vm_stat_account(m, mm, v.flags, argpages)
     p.start_stack = p.arg_start = addr
     p.arg_end = p.env_start = p.env_end = top
     while addr < top:

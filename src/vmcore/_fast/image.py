@@ -62,7 +62,7 @@ def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> 
 def load(path: str | os.PathLike[str]) -> tuple[Engine, dict[str, Any]]:
     """A machine, and the meta of its save()."""
     from vmcore._fast.engine import LAYOUT, Engine
-    from vmcore.kernels import I_MMAP, RECLAIM, RMAP
+    from vmcore.kernels import CALLS, I_MMAP, RECLAIM, RMAP
 
     name = os.fspath(path)
     with open(name, "rb") as f:
@@ -70,9 +70,9 @@ def load(path: str | os.PathLike[str]) -> tuple[Engine, dict[str, Any]]:
         if header.get("format") != FORMAT or header.get("layout") != LAYOUT:
             raise ValueError(f"{name}: saved by another version of vmcore, whose records differ")
         designs, meta = header.get("designs"), header.get("meta")
-        if not isinstance(designs, list) or len(designs) != 3 or not isinstance(meta, dict):
+        if not isinstance(designs, list) or len(designs) != 4 or not isinstance(meta, dict):
             raise ValueError(f"{name}: its header is damaged")
-        for design, known in zip(designs, (RMAP, I_MMAP, RECLAIM), strict=True):
+        for design, known in zip(designs, (RMAP, I_MMAP, RECLAIM, CALLS), strict=True):
             if design not in known:
                 raise ValueError(f"{name}: this vmcore has no design {design!r}; it has {', '.join(known)}")
         start = f.tell()

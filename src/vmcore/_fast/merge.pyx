@@ -15,7 +15,7 @@ has a veto: the pages of A, X and N must be found through whatever vma covers th
 a neighbour and has no anon_vma of its own adopts the neighbour's first, which may need memory. When a border moves
 (4, 5), 2.6.7 itself forgot that, and lost pages; the fix is of 2.6.8 and is always in here (5.8).
 
-Not merged: who asks for VM_IO, VM_DONTCOPY, VM_DONTEXPAND or VM_RESERVED. Today's kernels (rules.merge_keep_next) let
+Not merged: who asks for a flag of rules.merge_special. Today's kernels (rules.merge_keep_next) let
 N grow over X in case 8; user space cannot tell, but links of anon_vmas are copied to the other one. VMA_MERGES counts
 ranges that went to a neighbour, and neighbours that joined as well.
 """
@@ -27,12 +27,10 @@ from vmcore._fast.counters cimport VMA_MERGES, VMA_MERGES_REFUSED_ANON_VMA, VMA_
 from vmcore._fast.filemap cimport file_put
 from vmcore._fast.locks cimport down_i_shared, up_i_shared
 from vmcore._fast.records cimport (
-    PAGE_SHIFT, VM_DONTCOPY, VM_DONTEXPAND, VM_EXEC, VM_IO, VM_READ, VM_RESERVED, VM_WRITE, machine_t, vma_t)
+    PAGE_SHIFT, VM_EXEC, VM_READ, VM_WRITE, machine_t, vma_t)
 from vmcore._fast.vma cimport index_remove, unlink_list_tree, vma_free, vma_set_range
 
 cdef enum:
-    # who asks for one of these gets a vma of its own
-    VM_SPECIAL = VM_IO | VM_DONTCOPY | VM_DONTEXPAND | VM_RESERVED
     VM_ACCESS = VM_READ | VM_WRITE | VM_EXEC
 
 
@@ -42,8 +40,8 @@ cdef inline uint64_t pages_of(vma_t *v) noexcept nogil:
     return (v.end - v.start) >> PAGE_SHIFT
 
 
-cdef inline int same_kind(vma_t *v, uint32_t flags, uint32_t file) noexcept nogil:
-    return v.flags == flags and v.file == file
+cdef inline int same_kind(machine_t *m, vma_t *v, uint32_t flags, uint32_t file) noexcept nogil:
+    return ((v.flags ^ flags) & ~m.rules.merge_ignored) == 0 and v.file == file
 
 
 cdef inline int pgoff_fits(machine_t *m, uint32_t file, int runs_on) noexcept nogil:
@@ -65,6 +63,16 @@ cdef inline int rmap_allows(machine_t *m, uint32_t a, uint32_t b) noexcept nogil
     return ok
 
 
+cdef inline int rmap_allows_both(machine_t *m, uint32_t p, uint32_t n) noexcept nogil:
+    """Each of the two may join the range: may they join each other? Who is whose child was looked at already."""
+    if not m.rules.merge_fork_child:
+        return rmap_allows(m, p, n)
+    if m.vmas[p].anon_vma == 0 or m.vmas[n].anon_vma == 0 or m.vmas[p].anon_vma == m.vmas[n].anon_vma:
+        return 1
+    count(m, VMA_MERGES_REFUSED_ANON_VMA)
+    return 0
+
+
 cdef int vma_may_join(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
     cdef vma_t *x = &m.vmas[a]
     return pgoff_fits(m, x.file, x.pgoff + pages_of(x) == m.vmas[b].pgoff) and rmap_allows(m, a, b)
@@ -73,21 +81,21 @@ cdef int vma_may_join(machine_t *m, uint32_t a, uint32_t b) noexcept nogil:
 cdef inline int mergeable_after(machine_t *m, uint32_t p, uint32_t flags, uint32_t file, uint64_t pgoff,
                                 uint32_t like) noexcept nogil:
     cdef vma_t *v = &m.vmas[p]
-    return (same_kind(v, flags, file) and pgoff_fits(m, file, v.pgoff + pages_of(v) == pgoff)
+    return (same_kind(m, v, flags, file) and pgoff_fits(m, file, v.pgoff + pages_of(v) == pgoff)
             and rmap_allows(m, p, like))
 
 
 cdef inline int mergeable_before(machine_t *m, uint32_t n, uint32_t flags, uint32_t file, uint64_t pgoff,
                                  uint32_t like) noexcept nogil:
     cdef vma_t *v = &m.vmas[n]
-    return same_kind(v, flags, file) and pgoff_fits(m, file, pgoff == v.pgoff) and rmap_allows(m, n, like)
+    return same_kind(m, v, flags, file) and pgoff_fits(m, file, pgoff == v.pgoff) and rmap_allows(m, n, like)
 
 
 cdef uint32_t mergeable_neighbour(machine_t *m, uint32_t vma, int above) noexcept nogil:
     cdef vma_t *v = &m.vmas[vma]
     cdef uint32_t near = v.next if above else v.prev
     cdef vma_t *n = &m.vmas[near]
-    if near == 0 or n.anon_vma == 0 or n.file != v.file or ((n.flags ^ v.flags) & ~<uint32_t>VM_ACCESS) != 0:
+    if near == 0 or n.anon_vma == 0 or n.file != v.file or ((n.flags ^ v.flags) & ~(m.rules.merge_ignored | VM_ACCESS)) != 0:
         return 0
     if above:
         return near if v.end == n.start and v.pgoff + pages_of(v) == n.pgoff else 0
@@ -190,7 +198,7 @@ cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr,
     cdef uint32_t x = 0             # starts where the range does and is part of it
     cdef vma_t *p = &m.vmas[prev]
     cdef vma_t *n
-    if flags & VM_SPECIAL or (file != 0 and m.rules.merge_anon_only):
+    if flags & m.rules.merge_special or (file != 0 and m.rules.merge_anon_only):
         return 0
     if next != 0 and m.vmas[next].start < end:
         x = next
@@ -201,7 +209,7 @@ cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr,
     # the range's own vma reaches below it (prev) or is prev's neighbour (x)
     if prev != 0 and p.end == addr and mergeable_after(m, prev, flags, file, pgoff, like):
         if (next != 0 and mergeable_before(m, next, flags, file, pgoff + pages, like)
-                and rmap_allows(m, prev, next)):
+                and rmap_allows_both(m, prev, next)):
             return merge_up(m, prev, x, next, end, like)
         return merge_up(m, prev, x, 0, end, like)
     if next == 0 or not mergeable_before(m, next, flags, file, pgoff + pages, like):

@@ -13,6 +13,8 @@ cdef enum:
     PROT_GROWSUP = 0x02000000
     MAP_SHARED = 1
     MAP_PRIVATE = 2
+    MAP_SHARED_VALIDATE = 3
+    MAP_DROPPABLE = 8
     MAP_TYPE = 0xF
     MAP_FIXED = 0x10
     MAP_ANONYMOUS = 0x20
@@ -21,6 +23,10 @@ cdef enum:
     MAP_NORESERVE = 0x4000
     MAP_POPULATE = 0x8000
     MAP_NONBLOCK = 0x10000
+    MAP_STACK = 0x20000
+    MAP_HUGETLB = 0x40000
+    MAP_SYNC = 0x80000
+    MAP_FIXED_NOREPLACE = 0x100000
 
 cdef inline int IS_ERR_VALUE(int64_t v) noexcept nogil:
     return v < 0 and v >= -4095
@@ -39,6 +45,12 @@ cdef int64_t do_mmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length,
 cdef int do_munmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
 # The same for a caller that holds mmap_sem already.
 cdef int munmap_range(machine_t *m, uint32_t mm, uint64_t start, uint64_t length) noexcept nogil
+# Its second half: everything in [start, end) goes, and no vma reaches over these borders. prev: the vma below. Tables are
+# freed by whole spans of 1 << shift bytes. Nothing fails.
+cdef void unmap_vmas(machine_t *m, uint32_t mm, uint32_t prev, uint64_t start, uint64_t end,
+                     uint32_t shift) noexcept nogil
+# The unlinked file behind shared anonymous memory, charged by its size. 0: ENOMEM. unchecked: charged without asking.
+cdef uint32_t shmem_object(machine_t *m, uint32_t pid, uint64_t length, int unchecked) noexcept nogil
 cdef uint64_t do_brk(machine_t *m, uint32_t pid, uint64_t brk) noexcept nogil      # the new (or unchanged) brk
 # Charge / return pages of vm_committed_space: 0 or -ENOMEM (fact sheet 6.10).
 cdef int vm_enough_memory(machine_t *m, uint32_t pid, uint64_t pages) noexcept nogil

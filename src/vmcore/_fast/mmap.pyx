@@ -24,8 +24,8 @@ from vmcore._fast.records cimport (
     VM_GROWSDOWN, VM_GROWSUP, VM_IO, VM_LOCKED, VM_MAYEXEC, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_RESERVED,
     VM_SHARED, VM_WRITE, machine_t, mm_t, task_t, vma_t)
 from vmcore._fast.vma cimport (
-    find_vma, find_vma_intersection, find_vma_prev, get_unmapped_area, split_vma, vma_alloc, vma_destroy, vma_detach,
-    vma_free, vma_link)
+    find_vma, find_vma_intersection, find_vma_prev, get_unmapped_area, split_vma, vm_stat_account, vma_alloc,
+    vma_destroy, vma_detach, vma_free, vma_link)
 from vmcore._fast.zap cimport zap_page_range
 
 
@@ -35,6 +35,29 @@ cdef uint64_t reclaimable_slab(machine_t *m) noexcept nogil:
     """slab_reclaim_pages: caches made with SLAB_RECLAIM_ACCOUNT, which are those of inodes and dentries."""
     return ((m.caches[<int>CACHE_INODE].slabs << m.caches[<int>CACHE_INODE].order)
             + (m.caches[<int>CACHE_DENTRY].slabs << m.caches[<int>CACHE_DENTRY].order))
+
+
+cdef uint64_t managed_pages(machine_t *m) noexcept nogil:
+    """MemTotal: all but what the kernel took at boot."""
+    cdef uint64_t pages = 0
+    cdef uint32_t i
+    for i in range(m.nr_zones):
+        pages += m.zones[i].present - m.zones[i].reserved
+    return pages
+
+
+cdef uint64_t commit_limit(machine_t *m, uint32_t pid, int admin) noexcept nogil:
+    """Strict mode of today: CommitLimit, less what is kept for root to log in, less what a large process keeps for
+    others to recover (linux-modern 6.9)."""
+    cdef uint64_t allowed = managed_pages(m) * m.overcommit_ratio // 100 + m.total_swap_pages
+    cdef uint64_t reserve = m.user_reserve_kbytes >> (PAGE_SHIFT - 10)
+    cdef uint64_t part
+    if not admin:
+        allowed -= m.admin_reserve_kbytes >> (PAGE_SHIFT - 10)
+    if pid != 0 and m.tasks[pid].mm != 0:
+        part = m.mms[m.tasks[pid].mm].total_vm // 32
+        allowed -= part if part < reserve else reserve
+    return allowed if <int64_t>allowed > 0 else 0
 
 
 cdef int vm_enough_memory(machine_t *m, uint32_t pid, uint64_t pages) noexcept nogil:
@@ -50,7 +73,10 @@ cdef int vm_enough_memory(machine_t *m, uint32_t pid, uint64_t pages) noexcept n
             return 0
         m.committed -= pages
         return -ENOMEM
-    if m.overcommit_memory == 0:
+    if m.overcommit_memory == 0 and m.rules.overcommit_guess:
+        if pages <= managed_pages(m) + m.total_swap_pages:
+            return 0
+    elif m.overcommit_memory == 0:
         have = m.nr_pagecache + m.nr_swap_pages + reclaimable_slab(m)
         if not admin:
             have -= have >> 5
@@ -60,6 +86,9 @@ cdef int vm_enough_memory(machine_t *m, uint32_t pid, uint64_t pages) noexcept n
         if not admin:
             free -= free >> 5
         if have + free > pages:
+            return 0
+    elif m.rules.overcommit_guess:
+        if m.committed < commit_limit(m, pid, admin):
             return 0
     elif m.committed < (m.ram_bytes >> PAGE_SHIFT) * m.overcommit_ratio // 100 + m.total_swap_pages:
         return 0
@@ -73,10 +102,10 @@ cdef void vm_unacct_memory(machine_t *m, uint64_t pages) noexcept nogil:
 
 # ---------------------------------------------------------------- munmap
 
-cdef void free_tables_between(machine_t *m, uint32_t mm, uint32_t prev, uint64_t start, uint64_t end) noexcept nogil:
-    """free_pgtables of 2.6.5: tables go by whole entries of the kernel's pgd (4 MiB on two levels, else 1 GiB), and
-    only those that no neighbour reaches into. prev: the vma below the hole; its next is the one above."""
-    cdef uint32_t shift = m.leaf_shift if m.levels == 2 else m.leaf_shift + m.pt_shift
+cdef void free_tables_between(machine_t *m, uint32_t mm, uint32_t prev, uint64_t start, uint64_t end,
+                              uint32_t shift) noexcept nogil:
+    """free_pgtables: tables go by whole spans of 1 << shift bytes, and only those that no neighbour reaches into. prev:
+    the vma below the hole; its next is the one above."""
     cdef uint64_t span = (<uint64_t>1 << shift) - 1
     cdef uint64_t first = start
     cdef uint64_t last = end + span
@@ -92,14 +121,9 @@ cdef void free_tables_between(machine_t *m, uint32_t mm, uint32_t prev, uint64_t
 
 
 cdef int munmap_range(machine_t *m, uint32_t mm, uint64_t start, uint64_t length) noexcept nogil:
-    cdef mm_t *p = &m.mms[mm]
-    cdef uint64_t end, pages
-    cdef uint64_t accounted = 0
+    cdef uint64_t end
     cdef uint32_t prev = 0
-    cdef uint32_t first = 0         # the detached vmas, linked through next
-    cdef uint32_t tail = 0
-    cdef uint32_t vma, next
-    cdef vma_t *v
+    cdef uint32_t vma
     if (start & PAGE_MASK_LOW) != 0 or start > m.rules.task_size or length > m.rules.task_size - start:
         return -EINVAL
     length = page_align(length)
@@ -117,9 +141,21 @@ cdef int munmap_range(machine_t *m, uint32_t mm, uint64_t start, uint64_t length
     vma = find_vma(m, mm, end)
     if vma != 0 and m.vmas[vma].start < end and split_vma(m, vma, end, 1) == 0:
         return -ENOMEM
+    # 2.6.5 frees tables by entries of the kernel's pgd: 4 MiB on two levels, else 1 GiB
+    unmap_vmas(m, mm, prev, start, end, m.leaf_shift if m.levels == 2 else m.leaf_shift + m.pt_shift)
+    return 0
 
-    # nothing fails from here on
-    vma = m.vmas[prev].next if prev != 0 else p.mmap
+
+cdef void unmap_vmas(machine_t *m, uint32_t mm, uint32_t prev, uint64_t start, uint64_t end,
+                     uint32_t shift) noexcept nogil:
+    cdef mm_t *p = &m.mms[mm]
+    cdef uint64_t pages
+    cdef uint64_t accounted = 0
+    cdef uint32_t first = 0         # the detached vmas, linked through next
+    cdef uint32_t tail = 0
+    cdef uint32_t vma = m.vmas[prev].next if prev != 0 else p.mmap
+    cdef uint32_t next
+    cdef vma_t *v
     while vma != 0 and m.vmas[vma].start < end:
         next = m.vmas[vma].next
         vma_detach(m, vma)
@@ -140,7 +176,7 @@ cdef int munmap_range(machine_t *m, uint32_t mm, uint64_t start, uint64_t length
         zap_page_range(m, vma, v.start, v.end)
         vma = v.next
     vm_unacct_memory(m, accounted)
-    free_tables_between(m, mm, prev, start, end)
+    free_tables_between(m, mm, prev, start, end, shift)
     spin_unlock_ptl(m, mm)
 
     vma = first
@@ -149,14 +185,13 @@ cdef int munmap_range(machine_t *m, uint32_t mm, uint64_t start, uint64_t length
         next = v.next
         v.next = 0
         pages = (v.end - v.start) >> PAGE_SHIFT
-        p.total_vm -= pages
+        vm_stat_account(m, mm, v.flags, -pages)
         if v.flags & VM_LOCKED:
             p.locked_vm -= pages
         if v.start >= p.mmap_base and v.start < p.free_area_cache:
             p.free_area_cache = v.start
         vma_destroy(m, vma)
         vma = next
-    return 0
 
 
 cdef int do_munmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil:
@@ -305,7 +340,7 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
     if err < 0:
         return err
 
-    p.total_vm += length >> PAGE_SHIFT
+    vm_stat_account(m, t.mm, vm_flags, length >> PAGE_SHIFT)
     if vm_flags & VM_LOCKED:
         p.locked_vm += length >> PAGE_SHIFT
         # the mapping stands whatever comes of this
@@ -366,7 +401,7 @@ cdef int brk_area(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) no
         v.flags = vm_flags
         v.pgoff = pgoff
         vma_link(m, mm, vma)
-    p.total_vm += length >> PAGE_SHIFT
+    vm_stat_account(m, mm, vm_flags, length >> PAGE_SHIFT)
     if vm_flags & VM_LOCKED:
         p.locked_vm += length >> PAGE_SHIFT
         make_pages_present(m, pid, addr, addr + length)

@@ -16,7 +16,7 @@ from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN,
     VM_GROWSUP, VM_HUGETLB, VM_READ, VM_SHARED, VM_WRITE, machine_t, vma_t)
-from vmcore._fast.vma cimport find_vma_prev, split_vma, vma_pte_prot, vma_set_range
+from vmcore._fast.vma cimport find_vma_prev, split_vma, vm_stat_account, vma_pte_prot, vma_set_range
 
 cdef enum:
     MERGE_PREV = 1          # rules.merge_mprotect
@@ -82,17 +82,25 @@ cdef int join_prev(machine_t *m, uint32_t vma, uint32_t prev, uint64_t end, uint
     return 1
 
 
+cdef inline void account_change(machine_t *m, uint32_t mm, uint32_t old, uint32_t new, uint64_t pages) noexcept nogil:
+    vm_stat_account(m, mm, old, -pages)
+    vm_stat_account(m, mm, new, pages)
+
+
 cdef int mprotect_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint32_t *prev, uint64_t start, uint64_t end,
                         uint32_t flags) noexcept nogil:
     """[start, end) of vma gets `flags`. On success *prev is the vma that holds the range's end."""
     cdef vma_t *v = &m.vmas[vma]
     cdef uint64_t charged = 0
+    cdef uint64_t pages = (end - start) >> PAGE_SHIFT
+    cdef uint32_t mm = v.mm
+    cdef uint32_t old = v.flags
     cdef uint32_t merged
     if flags == v.flags:
         prev[0] = vma
         return 0
     if (flags & VM_WRITE) != 0 and (v.flags & (VM_ACCOUNT | VM_WRITE | VM_SHARED)) == 0:
-        charged = (end - start) >> PAGE_SHIFT
+        charged = pages
         if vm_enough_memory(m, pid, charged) < 0:
             return -ENOMEM
         flags |= VM_ACCOUNT
@@ -103,10 +111,12 @@ cdef int mprotect_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint32_t *prev
             prev[0] = merged
             m.vmas[merged].flags = flags        # of the range's own vma, which took its neighbour in (case 8)
             change_protection(m, merged, start, end)
+            account_change(m, mm, old, flags, pages)
             return 0
     if start == v.start:
         if join_prev(m, vma, prev[0], end, flags):
             change_protection(m, prev[0], start, end)
+            account_change(m, mm, old, flags, pages)
             return 0
     elif split_vma(m, vma, start, 1) == 0:
         vm_unacct_memory(m, charged)
@@ -117,6 +127,7 @@ cdef int mprotect_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint32_t *prev
         return -ENOMEM
     v.flags = flags
     change_protection(m, vma, start, end)
+    account_change(m, mm, old, flags, pages)
     return 0
 
 

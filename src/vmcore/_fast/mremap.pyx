@@ -42,22 +42,10 @@ from vmcore._fast.records cimport (
     PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_SPECIAL, RLIM_AS, RLIM_MEMLOCK, VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB,
     VM_LOCKED, VM_SHARED, machine_t, mm_t, vma_t)
 from vmcore._fast.vma cimport (
-    find_vma, find_vma_prev, get_unmapped_area, vma_alloc, vma_free, vma_link, vma_set_range)
+    find_vma, find_vma_prev, get_unmapped_area, vm_stat_account, vma_alloc, vma_free, vma_link, vma_set_range)
 
 cdef enum:
     SPANS_SAFE = 1024       # spans without a table between safe points; with one, it is one
-
-cdef struct move_t:
-    uint32_t mm
-    uint32_t source         # vma that the pages come from
-    uint32_t target         # vma that they go to
-    uint64_t old            # address of the source range
-    uint64_t new
-    uint64_t length         # bytes
-    int down                # from the end to the start
-    uint64_t first          # what was moved is [first, last) of the range
-    uint64_t last
-    uint64_t ptes           # entries moved
 
 
 # ---------------------------------------------------------------- entries
@@ -187,7 +175,6 @@ cdef uint32_t merge_target(machine_t *m, uint32_t vma, uint64_t addr, uint64_t l
 
 
 cdef uint32_t new_target(machine_t *m, uint32_t vma, uint64_t addr, uint64_t length, uint64_t pgoff) noexcept nogil:
-    """A vma for the target, not linked; 0: no memory."""
     cdef uint32_t new = vma_alloc(m)
     cdef vma_t *n = &m.vmas[new]
     cdef vma_t *v = &m.vmas[vma]
@@ -277,7 +264,7 @@ cdef int64_t move_vma(machine_t *m, uint32_t pid, uint32_t vma, uint64_t addr, u
         vma_free(m, v.target)
         return -ENOMEM
 
-    p.total_vm += new_len >> PAGE_SHIFT
+    vm_stat_account(m, mm, flags, new_len >> PAGE_SHIFT)
     if flags & VM_LOCKED:
         p.locked_vm += new_len >> PAGE_SHIFT
     if err < 0:
@@ -325,7 +312,7 @@ cdef int64_t relocate(machine_t *m, uint32_t pid, uint64_t addr, uint64_t old_le
         room = (m.vmas[v.next].start if v.next != 0 else m.rules.task_size) - addr
         if room >= new_len:
             vma_set_range(m, vma, v.start, addr + new_len, v.pgoff)
-            p.total_vm += grow >> PAGE_SHIFT
+            vm_stat_account(m, mm, v.flags, grow >> PAGE_SHIFT)
             if v.flags & VM_LOCKED:
                 p.locked_vm += grow >> PAGE_SHIFT
                 make_pages_present(m, pid, addr + old_len, addr + new_len)

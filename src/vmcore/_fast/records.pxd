@@ -123,7 +123,8 @@ cdef struct span_t:         # 16 bytes: a walk that need not start at the top
 # ---------------------------------------------------------------- virtual memory areas
 
 cdef enum:
-    # vma_t.flags, values of fact sheet 1.6
+    # vma_t.flags: values of today's include/linux/mm.h, which are those of fact sheet linux-2004 1.6 where that has
+    # the flag; but VM_RESERVED, 0x80000 in 2004, has the place of its heir
     VM_READ = 0x1
     VM_WRITE = 0x2
     VM_EXEC = 0x4
@@ -134,7 +135,8 @@ cdef enum:
     VM_MAYSHARE = 0x80
     VM_GROWSDOWN = 0x100
     VM_GROWSUP = 0x200
-    VM_SHM = 0x400
+    VM_PFNMAP = 0x400
+    VM_RESERVED = 0x400
     VM_DENYWRITE = 0x800
     VM_EXECUTABLE = 0x1000
     VM_LOCKED = 0x2000
@@ -143,10 +145,19 @@ cdef enum:
     VM_RAND_READ = 0x10000
     VM_DONTCOPY = 0x20000
     VM_DONTEXPAND = 0x40000
-    VM_RESERVED = 0x80000
+    VM_LOCKONFAULT = 0x80000
     VM_ACCOUNT = 0x100000
+    VM_NORESERVE = 0x200000
     VM_HUGETLB = 0x400000
-    VM_NONLINEAR = 0x800000
+    VM_NONLINEAR = 0x800000         # today's VM_SYNC, which only DAX has
+    VM_DROPPABLE = 0x1000000        # bit 40 today
+    VM_WIPEONFORK = 0x2000000
+    VM_DONTDUMP = 0x4000000
+    VM_SOFTDIRTY = 0x8000000
+    VM_MIXEDMAP = 0x10000000
+    VM_HUGEPAGE = 0x20000000
+    VM_NOHUGEPAGE = 0x40000000
+    VM_MERGEABLE = 0x80000000
     VM_STACK_FLAGS = 0x100177       # READ WRITE EXEC MAY* GROWSDOWN ACCOUNT
     VM_DATA_DEFAULT_FLAGS = 0x77    # READ WRITE EXEC MAY*
 
@@ -198,6 +209,8 @@ cdef packed struct mm_t:        # mm_struct
     uint64_t mmap_base      # where the search for a gap starts (TASK_UNMAPPED_BASE of this mm)
     uint64_t total_vm       # pages
     uint64_t locked_vm      # pages
+    uint64_t locked_lost    # of locked_vm: what no vma is locked for, since an mremap with DONTUNMAP
+    uint64_t data_vm        # pages of private writable vmas that are no stack (RLIMIT_DATA of today)
     uint64_t rss            # present ptes of non-reserved pages
     uint64_t anon_rss       # of these, PTE_ANON
     uint64_t swapents       # swap ptes
@@ -243,7 +256,8 @@ cdef packed struct task_t:      # index = pid; records are never reused
     uint64_t maj_flt
     uint64_t start_ns
     uint64_t cpu_ns
-    uint64_t rlim[4]        # RLIM_*; ~0 = infinity
+    uint64_t rlim[4]        # RLIM_*: soft limits; ~0 = infinity
+    uint64_t rlim_max[4]    # hard ones
     char comm[32]
 
 # ---------------------------------------------------------------- files
@@ -538,6 +552,8 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t meminfo_old    # 1: /proc/meminfo of 2.4
     uint32_t merge_fork_child       # 1: a vma with links from its parent takes no range that has none (3.1)
     uint32_t merge_keep_next        # 1: of X and N it is N that stays (case 8 of merge.pyx)
+    uint32_t merge_special  # VM_*: who asks for one of these gets a vma of its own
+    uint32_t merge_ignored  # VM_*: flags that need not be equal
     uint32_t anon_vma_adopt         # 1: a vma takes the anon_vma of a mergeable neighbour (2.6.7)
     uint32_t fork_skips_unfaulted   # 1: fork copies no page tables of vmas without anon_vma (2.6.15)
     uint32_t anon_pgoff     # 1: mmap/brk set pgoff = addr >> 12 for private anonymous memory
@@ -594,6 +610,16 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t zap_accessed       # young pte zapped: 0 page of a file is marked accessed, 1 swap-cache page too, 2 none
     uint32_t gup_zero           # get_user_pages to read untouched anonymous memory makes no page table
     uint32_t stack_prepares     # stack growth makes the vma ready for anonymous pages first
+    # address spaces
+    uint32_t topdown        # 1: mmap goes down from below the stack's room, to unmapped_base and up if that is full
+    uint32_t stack_room     # pages that exec adds below the arguments (128 KiB since 2.6.12)
+    uint32_t data_exec      # 1: heap and stack are executable
+    uint32_t maps_anon_offset   # 1: /proc/PID/maps shows the offset of anonymous vmas too
+    uint32_t overcommit_guess   # 1: mode 0 refuses only what RAM and swap together could never hold
+    # mlock: who may (MLOCK_*), and what share of RAM all together (percent; 0: no such cap)
+    uint32_t mlock_right
+    uint32_t mlock_share
+    uint32_t memlock_pages  # RLIMIT_MEMLOCK of a new task; 0: infinity
     uint64_t task_size      # TASK_SIZE
     uint64_t unmapped_base  # TASK_UNMAPPED_BASE
     uint64_t stack_top      # STACK_TOP
@@ -639,6 +665,27 @@ cdef struct rmap_ops:       # one reverse-mapping design; each function is expla
     uint64_t (*find)(machine_t *m, uint32_t pfn) noexcept nogil
     int (*page_fits)(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr) noexcept nogil
     int (*verify)(void *check) noexcept nogil
+
+cdef struct mm_calls:       # the system calls on an address space, as one time has them; see calls/calls.pxd
+    int64_t (*mmap)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags,
+                    uint32_t file, uint64_t offset) noexcept nogil
+    int (*munmap)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
+    int (*mprotect)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot) noexcept nogil
+    int64_t (*mremap)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t old_len, uint64_t new_len, uint32_t flags,
+                      uint64_t new_addr) noexcept nogil
+    uint64_t (*brk)(machine_t *m, uint32_t pid, uint64_t brk) noexcept nogil
+    int (*remap_file_pages)(machine_t *m, uint32_t pid, uint64_t start, uint64_t size, uint32_t prot, uint64_t pgoff,
+                            uint32_t flags) noexcept nogil
+    int (*madvise)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int advice) noexcept nogil
+    int (*mlock)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil
+    int (*munlock)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
+    int (*mlockall)(machine_t *m, uint32_t pid, uint32_t flags) noexcept nogil
+    int (*munlockall)(machine_t *m, uint32_t pid) noexcept nogil
+    int (*msync)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil
+    int (*mincore)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint8_t *vec) noexcept nogil
+    # not calls themselves, but parts of them
+    int (*expand_stack)(machine_t *m, uint32_t vma, uint64_t addr) noexcept nogil
+    void (*populate)(machine_t *m, uint32_t pid, uint64_t start, uint64_t end) noexcept nogil
 
 cdef struct i_mmap_iter:    # where a query stands; what the fields mean is the index's business
     uint32_t file
@@ -725,6 +772,7 @@ cdef struct machine_t:
     const rmap_ops *rmap
     const i_mmap_ops *i_mmap
     const reclaim_ops *reclaim
+    const mm_calls *calls
     up_ops up
     # -- who runs
     uint32_t current        # pid whose call this is, 0 = none
@@ -793,6 +841,11 @@ cdef struct machine_t:
     uint32_t overcommit_ratio
     uint32_t lower_zone_protection
     uint32_t max_map_count
+    uint32_t stack_guard_gap        # pages
+    uint32_t disable_cap_mlock      # -aa's sysctl of 2004: mlock needs no capability
+    uint64_t mmap_min_addr          # bytes
+    uint64_t admin_reserve_kbytes   # overcommit_memory 2 of today
+    uint64_t user_reserve_kbytes
     uint64_t seed
     uint64_t trylock_state  # test builds of a machine: splitmix64 state; 0 = trylocks never fail
     uint32_t trylock_rate   # failures per 1024

@@ -67,6 +67,8 @@ mm_t = _record(
     mmap_base=_u8,
     total_vm=_u8,
     locked_vm=_u8,
+    locked_lost=_u8,
+    data_vm=_u8,
     rss=_u8,
     anon_rss=_u8,
     swapents=_u8,
@@ -101,6 +103,7 @@ task_t = _record(
     start_ns=_u8,
     cpu_ns=_u8,
     rlim=(_u8, (4,)),
+    rlim_max=(_u8, (4,)),
     comm="S32",
 )
 
@@ -187,6 +190,8 @@ kernel_rules = _record(
             "meminfo_old",
             "merge_fork_child",
             "merge_keep_next",
+            "merge_special",
+            "merge_ignored",
             "anon_vma_adopt",
             "fork_skips_unfaulted",
             "anon_pgoff",
@@ -239,6 +244,14 @@ kernel_rules = _record(
             "zap_accessed",
             "gup_zero",
             "stack_prepares",
+            "topdown",
+            "stack_room",
+            "data_exec",
+            "maps_anon_offset",
+            "overcommit_guess",
+            "mlock_right",
+            "mlock_share",
+            "memlock_pages",
         ),
         _u4,
     ),
@@ -375,7 +388,8 @@ VM_MAYEXEC = 0x40
 VM_MAYSHARE = 0x80
 VM_GROWSDOWN = 0x100
 VM_GROWSUP = 0x200
-VM_SHM = 0x400
+VM_PFNMAP = 0x400
+VM_RESERVED = 0x400
 VM_DENYWRITE = 0x800
 VM_EXECUTABLE = 0x1000
 VM_LOCKED = 0x2000
@@ -384,10 +398,19 @@ VM_SEQ_READ = 0x8000
 VM_RAND_READ = 0x10000
 VM_DONTCOPY = 0x20000
 VM_DONTEXPAND = 0x40000
-VM_RESERVED = 0x80000
+VM_LOCKONFAULT = 0x80000
 VM_ACCOUNT = 0x100000
+VM_NORESERVE = 0x200000
 VM_HUGETLB = 0x400000
 VM_NONLINEAR = 0x800000
+VM_DROPPABLE = 0x1000000
+VM_WIPEONFORK = 0x2000000
+VM_DONTDUMP = 0x4000000
+VM_SOFTDIRTY = 0x8000000
+VM_MIXEDMAP = 0x10000000
+VM_HUGEPAGE = 0x20000000
+VM_NOHUGEPAGE = 0x40000000
+VM_MERGEABLE = 0x80000000
 
 TASK_FREE, TASK_ALIVE, TASK_DYING, TASK_DEAD = range(4)
 KILLED_NAMES = (None, "oom", "fault", "segv", "bus")  # of task_t.killed_by

@@ -5,7 +5,7 @@
 # are the callers' business except where said.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport (
-    PTE_A, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, machine_t, vma_t)
+    PTE_A, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, VM_EXEC, VM_GROWSDOWN, VM_READ, VM_SHARED, VM_WRITE, machine_t, vma_t)
 
 cdef inline uint64_t vma_pte_prot(uint32_t vm_flags) noexcept nogil:
     """Protection bits of a fresh pte (protection_map): young; read-only in private vmas, where a write must copy first.
@@ -15,6 +15,16 @@ cdef inline uint64_t vma_pte_prot(uint32_t vm_flags) noexcept nogil:
     if (vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE):
         return PTE_P | PTE_USER | PTE_A | PTE_RW
     return PTE_P | PTE_USER | PTE_A
+
+cdef inline int is_data_mapping(uint32_t flags) noexcept nogil:
+    """What RLIMIT_DATA of today counts: private, writable, no stack."""
+    return (flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) == VM_WRITE
+
+cdef inline void vm_stat_account(machine_t *m, uint32_t mm, uint32_t flags, uint64_t pages) noexcept nogil:
+    """So many pages more (a negative number: less) are mapped by vmas of these flags."""
+    m.mms[mm].total_vm += pages
+    if is_data_mapping(flags):
+        m.mms[mm].data_vm += pages
 
 # First vma with end > addr (it may start above addr), 0 if none. Uses and sets mm.mmap_cache; counts find_vma_*.
 cdef uint32_t find_vma(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
@@ -40,6 +50,8 @@ cdef void vma_destroy(machine_t *m, uint32_t vma) noexcept nogil
 # Split at addr (strictly inside). new_below: the new vma is the lower part, else the upper. Returns the new vma, 0 =
 # ENOMEM (map_count or memory).
 cdef uint32_t split_vma(machine_t *m, uint32_t vma, uint64_t addr, int new_below) noexcept nogil
+# The same without a look at map_count: an munmap of today may go over the limit on its way down.
+cdef uint32_t split_vma_anyway(machine_t *m, uint32_t vma, uint64_t addr, int new_below) noexcept nogil
 # Lowest free address for len bytes as get_unmapped_area of 2.6.5 finds it; negative errno as a huge u64 (see
 # IS_ERR_VALUE in mmap.pxd).
 cdef uint64_t get_unmapped_area(machine_t *m, uint32_t mm, uint64_t hint, uint64_t length, int fixed) noexcept nogil

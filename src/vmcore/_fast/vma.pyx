@@ -265,12 +265,16 @@ cdef void vma_set_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end
 
 
 cdef uint32_t split_vma(machine_t *m, uint32_t vma, uint64_t addr, int new_below) noexcept nogil:
+    if m.mms[m.vmas[vma].mm].map_count >= m.max_map_count:
+        return 0
+    return split_vma_anyway(m, vma, addr, new_below)
+
+
+cdef uint32_t split_vma_anyway(machine_t *m, uint32_t vma, uint64_t addr, int new_below) noexcept nogil:
     cdef vma_t *v = &m.vmas[vma]
     cdef vma_t *n
     cdef uint32_t new
     cdef uint64_t upper         # pgoff of the upper part
-    if m.mms[v.mm].map_count >= m.max_map_count:
-        return 0
     new = vma_alloc(m)
     if new == 0:
         return 0

@@ -9,7 +9,7 @@ import vmcore
 from vmcore.report.text import align
 
 COLUMNS = {"name": "kernel", "year": "year", "rmap": "reverse map", "i_mmap": "mappings of a file",
-           "reclaim": "reclaim", "merge": "VMAs merge by", "archs": "archs"}
+           "reclaim": "reclaim", "merge": "VMAs merge by", "calls": "calls", "archs": "archs"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
