@@ -301,6 +301,7 @@ _RULES_2_6_5 = {
     "min_free_max": 16384,
     "populate_prot": 1,  # 4.8
     "data_exec": 1,  # VM_DATA_DEFAULT_FLAGS, VM_STACK_DEFAULT_FLAGS (6.2, 6.11)
+    "fork_def_flags": 1,  # 6.8 [M]
     "maps_anon_offset": 1,  # proc_pid_maps has no test for a file (9.3 [M])
     "swapin_drain": 1,          # ours, see fault.pyx: a task that slept for a swap read finds the pagevecs drained
 }
@@ -365,6 +366,7 @@ _RULES_6_18 = _RULES_2_6_34 | {
     "avc_reuse": 2,  # 1.6
     "avc_root_lock": 1,  # 1.8, 1.15
     "avc_claim_swapin": 1,  # 6.5: a page that is exclusive at swap-in
+    "fork_def_flags": 0,  # asked of 6.18.44
     "data_exec": 0,  # asked of 6.18.44: heap and stack are rw-
     "maps_anon_offset": 0,  # asked of 6.18.44
     "topdown": 1,  # asked of 6.18.44

@@ -8,7 +8,7 @@ ProcessLookupError (ESRCH).
 from __future__ import annotations
 
 import os
-from errno import EBADF, EINVAL, ENOMEM
+from errno import EINVAL, ENOMEM
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -223,9 +223,7 @@ class Task:
                 raise TypeError(f"file must be a File or None, not {file!r}")
             if file.machine._engine is not self._engine:
                 raise ValueError(f"{file!r} belongs to another machine")
-        if integer("flags", flags, 0, U32_MAX) & MAP_ANONYMOUS == 0:
-            if file is None:
-                return failed(-EBADF, "mmap", *args)
+        if integer("flags", flags, 0, U32_MAX) & MAP_ANONYMOUS == 0 and file is not None:
             number = file._open()
         return failed(
             self._engine.mmap(
@@ -384,8 +382,13 @@ class Task:
     # ---- /proc/PID
 
     def maps(self) -> list[MapsEntry]:
-        """/proc/PID/maps. Anonymous memory has no name; its offset is non-zero where the kernel numbers it."""
-        return [_maps_entry(line) for line in self._engine.maps(self._pid)]
+        """/proc/PID/maps. Anonymous memory has no name, but today's kernels say which is [heap] and which [stack]; the
+        older show its offset where they number it."""
+        lines = [_maps_entry(line) for line in self._engine.maps(self._pid)]
+        if self._engine.numbers()["rules"]["maps_anon_offset"]:
+            return lines
+        mm = self._engine.mm(self._pid)
+        return [line if line.name else line._replace(name=_anon_name(line, mm)) for line in lines]
 
     def smaps(self) -> list[SmapsEntry]:
         """/proc/PID/smaps, in kB."""
@@ -456,6 +459,12 @@ class Task:
 def _maps_entry(line: tuple[int, int, int, int, int, str]) -> MapsEntry:
     _, start, end, flags, pgoff, name = line
     return MapsEntry(start, end, _perms(flags), pgoff * _PAGE, name)
+
+
+def _anon_name(line: MapsEntry, mm: dict[str, int]) -> str:
+    if line.start < mm["brk"] and line.end > mm["start_brk"]:
+        return "[heap]"
+    return "[stack]" if line.start <= mm["start_stack"] <= line.end else ""
 
 
 def _raise(errno: int, call: str, *args: Any) -> Any:

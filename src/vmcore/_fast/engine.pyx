@@ -373,13 +373,15 @@ cdef class Engine(Core):
         return out if r == 0 else r
 
     def maps(self, uint32_t pid):
-        """(vma, start, end, flags, pgoff, file name) of each VMA, by address."""
+        """(vma, start, end, flags, pgoff, file name) of each VMA, by address. pgoff is what /proc/PID/maps shows."""
         cdef machine_t *m = self.enter(pid)
         cdef uint32_t v = m.mms[m.tasks[pid].mm].mmap
+        cdef uint64_t pgoff
         cdef list out = []
         while v != 0:
             name = (<bytes>m.files[m.vmas[v].file].name).decode(errors="replace") if m.vmas[v].file else ""
-            out.append((v, m.vmas[v].start, m.vmas[v].end, m.vmas[v].flags, m.vmas[v].pgoff, name))
+            pgoff = m.vmas[v].pgoff if m.vmas[v].file != 0 or m.rules.maps_anon_offset else 0
+            out.append((v, m.vmas[v].start, m.vmas[v].end, m.vmas[v].flags, pgoff, name))
             v = m.vmas[v].next
         self.leave(pid, -1)
         return out

@@ -11,9 +11,9 @@ from libc.stdint cimport uint32_t, uint64_t, int64_t
 from libc.string cimport memset
 
 from vmcore._fast.records cimport (
-    machine_t, mm_t, task_t, vma_t, CACHE_FS, CACHE_MM, CACHE_TASK, KILLED_FAULT, NR_RLIM, PAGE_SHIFT, POOL_MM,
-    POOL_TASK, PTE_A, PTE_ANON, PTE_D, PTE_P, PTE_RW, PTE_SHIFT, PTE_USER, RLIM_STACK, TASK_ALIVE, TASK_DEAD,
-    TASK_DYING, VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED, VM_STACK_FLAGS)
+    machine_t, mm_t, task_t, vma_t, CACHE_FS, CACHE_MM, CACHE_TASK, KILLED_FAULT, NR_RLIM, PAGE_MASK_LOW, PAGE_SHIFT,
+    POOL_MM, POOL_TASK, PTE_A, PTE_ANON, PTE_D, PTE_P, PTE_RW, PTE_SHIFT, PTE_USER, RLIM_MEMLOCK, RLIM_STACK,
+    TASK_ALIVE, TASK_DEAD, TASK_DYING, VM_ACCOUNT, VM_DONTCOPY, VM_EXEC, VM_LOCKED, VM_STACK_FLAGS)
 from vmcore._fast.pool cimport pool_alloc, pool_free, pool_reserve, safe_point
 from vmcore._fast.locks cimport (
     down_i_shared, down_mmap_sem, spin_lock_ptl, spin_unlock_ptl, up_i_shared, up_mmap_sem)
@@ -35,6 +35,7 @@ cdef enum:
 
 cdef uint64_t INFINITY = ~<uint64_t>0
 cdef uint64_t STACK_LIMIT = 8 << 20
+cdef uint64_t STACK_GAP_MIN = 128 << 20
 
 
 # ---------------------------------------------------------------- the parts of a task
@@ -102,6 +103,23 @@ cdef void ring_remove(machine_t *m, uint32_t mm) noexcept nogil:
     p.mmlist_prev = 0
 
 
+cdef uint64_t pick_mmap_base(machine_t *m, uint32_t pid) noexcept nogil:
+    """Where the search for a gap begins. Downwards that is below the room that the stack may take: its limit and the guard
+    gap, but at least 128 MiB and at most 5/6 of the address space. Addresses are not randomized. pid 0: a new task."""
+    cdef uint64_t gap = m.tasks[pid].rlim[<int>RLIM_STACK] if pid != 0 else STACK_LIMIT
+    cdef uint64_t guard = <uint64_t>m.stack_guard_gap << PAGE_SHIFT
+    cdef uint64_t most = m.rules.task_size // 6 * 5
+    if not m.rules.topdown:
+        return m.rules.unmapped_base
+    if gap + guard > gap:
+        gap += guard
+    if gap < STACK_GAP_MIN:
+        gap = STACK_GAP_MIN
+    elif gap > most:
+        gap = most
+    return (m.rules.task_size - gap + PAGE_MASK_LOW) & ~<uint64_t>PAGE_MASK_LOW
+
+
 cdef uint32_t mm_alloc(machine_t *m, uint32_t owner, uint32_t like) noexcept nogil:
     """An mm with an empty address space and a pgd, and the slab objects of its task; 0 = no memory. `like` (fork): its
     addresses and limits are copied, and it comes next to it on the ring; 0: a new program."""
@@ -119,9 +137,11 @@ cdef uint32_t mm_alloc(machine_t *m, uint32_t owner, uint32_t like) noexcept nog
         p[0] = q[0]
         p.pgd = p.mmap = p.rb_root = p.mmap_cache = p.map_count = p.nr_ptes = p.nr_upper = p.leaf = 0
         p.mmlist_next = p.mmlist_prev = 0
+        if not m.rules.fork_def_flags:
+            p.def_flags = 0
         p.locked_vm = p.locked_lost = p.rss = p.anon_rss = p.swapents = p.anon_written = 0
     else:
-        p.mmap_base = m.rules.unmapped_base
+        p.mmap_base = pick_mmap_base(m, owner)
         p.start_brk = <uint64_t>0x08048000 if m.rules.word_size == 4 else <uint64_t>0x400000
         p.start_stack = m.rules.stack_top
     p.task = owner
@@ -214,12 +234,15 @@ cdef int64_t task_start(machine_t *m, uint32_t mm, uint32_t stack, uint32_t pare
     memset(t, 0, sizeof(task_t))
     for i in range(NR_RLIM):
         t.rlim[i] = p.rlim[i] if parent != 0 else INFINITY
+        t.rlim_max[i] = p.rlim_max[i] if parent != 0 else INFINITY
     if parent != 0:
         t.caps = p.caps
         t.nice = p.nice
     else:
         t.caps = ~<uint32_t>0
         t.rlim[<int>RLIM_STACK] = STACK_LIMIT
+        if m.rules.memlock_pages != 0:
+            t.rlim[<int>RLIM_MEMLOCK] = t.rlim_max[<int>RLIM_MEMLOCK] = <uint64_t>m.rules.memlock_pages << PAGE_SHIFT
     set_comm(t, comm if comm != NULL else p.comm)
     t.mm = mm
     t.stack = stack
@@ -386,18 +409,27 @@ cdef int setup_stack(machine_t *m, uint32_t mm, uint32_t argpages) noexcept nogi
     cdef mm_t *p = &m.mms[mm]
     cdef uint64_t top = m.rules.stack_top
     cdef uint64_t addr = top - (<uint64_t>argpages << PAGE_SHIFT)
+    cdef uint64_t pages = argpages
+    cdef uint64_t most = m.tasks[p.task].rlim[<int>RLIM_STACK] >> PAGE_SHIFT
     cdef uint32_t vma = vma_alloc(m)
     cdef vma_t *v = &m.vmas[vma]
     if vma == 0:
         return -ENOMEM
-    v.start = addr
+    # with room for the first growth, as far as the limit allows
+    if m.rules.stack_room != 0:
+        pages += m.rules.stack_room
+        if pages > most:
+            pages = most if most > argpages else argpages
+    v.start = top - (pages << PAGE_SHIFT)
     v.end = top
     v.flags = (<uint32_t>VM_STACK_FLAGS | p.def_flags) & ~<uint32_t>VM_ACCOUNT
+    if not m.rules.data_exec:
+        v.flags &= ~<uint32_t>VM_EXEC
     v.mm = mm
     if m.rules.anon_pgoff:
-        v.pgoff = addr >> PAGE_SHIFT
+        v.pgoff = v.start >> PAGE_SHIFT
     vma_link(m, mm, vma)
-    vm_stat_account(m, mm, v.flags, argpages)
+    vm_stat_account(m, mm, v.flags, pages)
     p.start_stack = p.arg_start = addr
     p.arg_end = p.env_start = p.env_end = top
     while addr < top:
@@ -410,7 +442,7 @@ cdef int setup_stack(machine_t *m, uint32_t mm, uint32_t argpages) noexcept nogi
 cdef int do_exec(machine_t *m, uint32_t pid, const char *comm, uint32_t argpages) noexcept nogil:
     cdef task_t *t = &m.tasks[pid]
     cdef uint32_t old = t.mm
-    cdef uint32_t mm
+    cdef uint32_t mm, vma
     if argpages > <uint32_t>MAX_ARG_PAGES:
         return -E2BIG
     if argpages == 0:
@@ -430,10 +462,11 @@ cdef int do_exec(machine_t *m, uint32_t pid, const char *comm, uint32_t argpages
     mm_destroy(m, old)
     set_comm(t, comm)
     count(m, EXECS)
-    if vm_enough_memory(m, pid, argpages) < 0:
+    vma = m.mms[mm].mmap
+    if vm_enough_memory(m, pid, (m.vmas[vma].end - m.vmas[vma].start) >> PAGE_SHIFT) < 0:
         do_exit(m, pid, KILLED_FAULT)
         return -ENOMEM
-    m.vmas[m.mms[mm].mmap].flags |= <uint32_t>VM_ACCOUNT
+    m.vmas[vma].flags |= <uint32_t>VM_ACCOUNT
     return 0
 
 

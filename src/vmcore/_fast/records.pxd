@@ -614,6 +614,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t topdown        # 1: mmap goes down from below the stack's room, to unmapped_base and up if that is full
     uint32_t stack_room     # pages that exec adds below the arguments (128 KiB since 2.6.12)
     uint32_t data_exec      # 1: heap and stack are executable
+    uint32_t fork_def_flags     # 1: mlockall(MCL_FUTURE) holds for the child too
     uint32_t maps_anon_offset   # 1: /proc/PID/maps shows the offset of anonymous vmas too
     uint32_t overcommit_guess   # 1: mode 0 refuses only what RAM and swap together could never hold
     # mlock: who may (MLOCK_*), and what share of RAM all together (percent; 0: no such cap)

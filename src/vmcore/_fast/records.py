@@ -247,6 +247,7 @@ kernel_rules = _record(
             "topdown",
             "stack_room",
             "data_exec",
+            "fork_def_flags",
             "maps_anon_offset",
             "overcommit_guess",
             "mlock_right",

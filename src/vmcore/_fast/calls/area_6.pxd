@@ -2,6 +2,13 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from vmcore._fast.records cimport VM_GROWSDOWN, machine_t, vma_t
 
+cdef enum:
+    LSM_MMAP_MIN_ADDR = 65536   # of the kernel's configuration; the sysctl can only ask for more
+
+cdef inline uint64_t lowest_address(machine_t *m) noexcept nogil:
+    """No search or hint goes below it. A fixed mapping may, above the sysctl's own value or with CAP_SYS_RAWIO."""
+    return m.mmap_min_addr if m.mmap_min_addr > <uint64_t>LSM_MMAP_MIN_ADDR else LSM_MMAP_MIN_ADDR
+
 cdef inline uint64_t vm_start_gap(machine_t *m, uint32_t vma) noexcept nogil:
     """Where vma's own space starts: a stack keeps its guard gap below it."""
     cdef vma_t *v = &m.vmas[vma]

@@ -16,9 +16,9 @@ of a disk file system. The search is for 2 MiB more then, and if that finds noth
 from libc.errno cimport EINVAL, ENOMEM, EPERM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from vmcore._fast.mmap cimport IS_ERR_VALUE, MAP_FIXED, MAP_SHARED
+from vmcore._fast.mmap cimport IS_ERR_VALUE, MAP_FIXED, MAP_SHARED, page_align
 from vmcore._fast.records cimport (
-    CAP_SYS_RAWIO, FILE_REGULAR, PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, VM_GROWSDOWN, machine_t, vma_t)
+    CAP_SYS_RAWIO, FILE_REGULAR, PAGE_MASK_LOW, PAGE_SHIFT, machine_t)
 from vmcore._fast.vma cimport find_vma, find_vma_prev
 
 cdef enum:
@@ -79,7 +79,7 @@ cdef inline int fits(machine_t *m, uint32_t mm, uint64_t addr, uint64_t length) 
 
 
 cdef int64_t search(machine_t *m, uint32_t mm, uint64_t hint, uint64_t length, uint32_t flags) noexcept nogil:
-    cdef uint64_t low = m.mmap_min_addr if m.mmap_min_addr > <uint64_t>PAGE_SIZE else PAGE_SIZE
+    cdef uint64_t low = page_align(lowest_address(m))
     cdef int64_t addr
     if length > m.rules.task_size:
         return -ENOMEM

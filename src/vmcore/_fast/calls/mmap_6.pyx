@@ -13,7 +13,7 @@ sealed mappings, protection keys, userfaultfd.
 from libc.errno cimport EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from vmcore._fast.calls.area_6 cimport get_unmapped_area_6, vm_start_gap
+from vmcore._fast.calls.area_6 cimport get_unmapped_area_6, lowest_address, vm_start_gap
 from vmcore._fast.calls.limits_6 cimport can_do_mlock, may_expand_vm, mlock_future_ok
 from vmcore._fast.filemap cimport file_put
 from vmcore._fast.locks cimport down_mmap_sem, up_mmap_sem
@@ -207,8 +207,8 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
         flags |= MAP_FIXED
     if (flags & MAP_FIXED) == 0:
         addr &= ~<uint64_t>PAGE_MASK_LOW
-        if addr != 0 and addr < m.mmap_min_addr:
-            addr = page_align(m.mmap_min_addr)
+        if addr != 0 and addr < lowest_address(m):
+            addr = page_align(lowest_address(m))
     length = page_align(length)
     if length == 0:
         return -ENOMEM

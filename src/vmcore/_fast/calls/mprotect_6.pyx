@@ -20,7 +20,7 @@ from vmcore._fast.mmap cimport (
 from vmcore._fast.pagetable cimport next_leaf, pte_pfn, pte_present
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
-    FILE_REGULAR, PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_ANON, PTE_D, PTE_P, PTE_PROTNONE, PTE_RW,
+    FILE_REGULAR, PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PG_SWAPCACHE, PTE_ANON, PTE_D, PTE_P, PTE_PROTNONE, PTE_RW,
     PTE_SPECIAL, PTE_USER, VM_ACCOUNT, VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE,
     machine_t, vma_t)
 from vmcore._fast.vma cimport find_vma_prev, split_vma, vm_stat_account, vma_pte_prot
@@ -39,7 +39,7 @@ cdef inline uint64_t new_pte(machine_t *m, vma_t *v, uint64_t e, uint64_t bits) 
         # a file on disk makes the page writable when it hears of the write
         if m.files[v.file].kind == FILE_REGULAR and (e & PTE_D) == 0:
             e &= ~<uint64_t>PTE_RW
-    elif e & PTE_ANON and m.mapcount[pte_pfn(e)] == 1 and m.frames[pte_pfn(e)].refs == 0:
+    elif e & PTE_ANON and m.mapcount[pte_pfn(e)] == 1 and not m.frames[pte_pfn(e)].flags & PG_SWAPCACHE:
         e |= PTE_RW
     return e
 

@@ -10,6 +10,7 @@ The vma gets its anon_vma before its border moves, and it grows even if its righ
 from libc.errno cimport EFAULT, ENOMEM, EPERM
 from libc.stdint cimport uint32_t, uint64_t
 
+from vmcore._fast.calls.area_6 cimport lowest_address
 from vmcore._fast.calls.limits_6 cimport may_expand_vm, mlock_future_ok
 from vmcore._fast.counters cimport STACK_GROWTHS, count
 from vmcore._fast.mmap cimport vm_enough_memory, vm_unacct_memory
@@ -28,7 +29,7 @@ cdef int expand_stack_6(machine_t *m, uint32_t vma, uint64_t addr) noexcept nogi
     cdef uint64_t grow = (v.start - start) >> PAGE_SHIFT
     if (v.flags & VM_GROWSDOWN) == 0:
         return -EFAULT
-    if start < m.mmap_min_addr:
+    if start < lowest_address(m):
         return -EPERM
     if (v.prev != 0 and (below.flags & VM_GROWSDOWN) == 0 and below.flags & (VM_READ | VM_WRITE | VM_EXEC)
             and (start - below.end) >> PAGE_SHIFT < m.stack_guard_gap):
