@@ -151,7 +151,8 @@ def test_maps_smaps_status(machine, task, kernel):
     maps = task.maps()
     assert [(m.start - base, m.end - m.start, m.perms, m.name) for m in maps] == [
         (0, 4 * PAGE, "rw-p", ""), (1 << 20, 16 * PAGE, "r-xp", "libc.so"), (2 << 20, 8 * PAGE, "rw-s", "seg")]
-    assert maps[0].offset == (base if vmcore.KERNELS[kernel].rules("x86_64")["anon_pgoff"] else 0)    # fact sheet 9.3
+    rules = vmcore.KERNELS[kernel].rules("x86_64")
+    assert maps[0].offset == (base if rules["anon_pgoff"] and rules["maps_anon_offset"] else 0)    # fact sheet 9.3
     assert str(maps[1]) == "40100000-40110000 r-xp 00000000 libc.so"
     smaps = task.smaps()
     assert [s.size for s in smaps] == [16, 64, 32] and [s.rss for s in smaps] == [12, 64, 4]

@@ -35,6 +35,7 @@ class Busy:
         self.machine = machine
         self.engine = machine._engine
         self.parent = machine.spawn("parent")
+        self.parent.mmap(None, PAGE, 1, PRIVATE | ANON)     # whichever way mappings go, anon has neighbours on both sides
         self.anon = self.parent.mmap(None, 600 * PAGE, RW, PRIVATE | ANON)
         self.parent.touch_range(self.anon, 600 * PAGE, write=True)
         self.shared = self.parent.mmap(None, 20 * PAGE, RW, SHARED | ANON)
@@ -345,7 +346,8 @@ def test_vmas(busy: Busy, field: str, value: Any, names: set[str]) -> None:
 
 
 def test_writable_pte_of_a_vma_that_is_not(busy: Busy) -> None:
-    assert busy.poke("vma", busy.vma(busy.child, busy.anon), "flags", lambda v: v & ~2) == "pte-prot"
+    assert busy.poke("vma", busy.vma(busy.child, busy.anon), "flags", lambda v: v & ~2) == "data-vm"
+    assert busy.poke("vma", busy.vma(busy.parent, busy.data), "flags", lambda v: v & ~2) == "pte-prot"
 
 
 @pytest.mark.parametrize("field", ["shared_next", "shared_prev", "file", "pgoff"])
@@ -355,7 +357,8 @@ def test_vmas_of_a_file(busy: Busy, field: str) -> None:
 
 
 @pytest.mark.parametrize(("field", "names"), [
-    ("map_count", {"vma-count"}), ("total_vm", {"total-vm"}), ("locked_vm", {"locked-vm"}), ("rss", {"rss"}),
+    ("map_count", {"vma-count"}), ("total_vm", {"total-vm"}), ("locked_vm", {"locked-vm"}), ("data_vm", {"data-vm"}),
+    ("locked_lost", {"locked-vm"}), ("rss", {"rss"}),
     ("anon_rss", {"anon-rss"}), ("swapents", {"swapents"}), ("nr_ptes", {"table-count"}), ("nr_upper", {"table-count"}),
     ("mmap", {"vma-index", "vma-links", "vma-count"}), ("rb_root", {"vma-tree", "vma-tree-order", "vma-count"}),
     ("task", {"task"}), ("mmlist_next", {"mm-list"}), ("pgd", {"table-index", "table-meta"}),

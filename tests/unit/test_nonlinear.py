@@ -50,7 +50,7 @@ def label(value: Any) -> str:
 ALL = ("2.6.5", AA1, LIKE_267, SCAN, WHOLE)
 
 
-@pytest.fixture(params=[n for n, k in vmcore.KERNELS.items() if not k.data.get("remap_missing")])
+@pytest.fixture(params=[n for n, k in vmcore.KERNELS.items() if not k.data.get("remap_missing") and k.calls == "v2_6"])
 def kernel(request: pytest.FixtureRequest) -> str:
     """The name of each kernel that has the call."""
     return request.param
