@@ -136,7 +136,7 @@ def main() -> int:
                 args.out.mkdir(parents=True, exist_ok=True)
                 (args.out / f"{len(fuzz.found):03d}.txt").write_text(f"{found}\n")
     print(f"\n{fuzz.scripts} scripts, {fuzz.operations} operations in {spent:.0f} s"
-          f" ({fuzz.operations / spent:.0f} a second); {len(fuzz.found)} differences")
+          f" ({fuzz.operations / spent:.0f} a second); differences: {len(fuzz.found)}")
     if fuzz.missing:
         print(f"calls that vmcore has not, and that were left out: {', '.join(sorted(fuzz.missing))}")
     for what, times in fuzz.seen.most_common():

@@ -166,6 +166,7 @@ class Box:
         self.maps: dict[int, int] = {}          # file descriptors of /proc/PID/pagemap
         self.files: dict[str, int] = {}         # file descriptors in the runner
         self.inodes: dict[str, str] = {}
+        self.known: dict[int, tuple[Vma, ...]] = {}     # mappings of those that did nothing since
         self.born = 0
         self.temporary: list[Path] = []
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(SLOTS)]
@@ -239,6 +240,7 @@ class Box:
         """One operation of a script."""
         if op.proc not in self.pids:
             return Outcome("skipped")
+        self.known.pop(op.proc, None)
         if op.name == "repeat":
             count, step, flip, inner = op.args
             words = " ".join(f"{a & INFINITY:x}" for a in (count, step, flip, *self.numbers(inner)))
@@ -364,7 +366,9 @@ class Box:
 
     def space(self, proc: int) -> Space:
         pid = self.pids[proc]
-        vmas = tuple(self.vmas(_slurp(f"/proc/{pid}/smaps")))
+        vmas = self.known.get(proc)
+        if vmas is None:
+            vmas = self.known[proc] = tuple(self.vmas(_slurp(f"/proc/{pid}/smaps")))
         sizes = {}
         for line in _slurp(f"/proc/{pid}/status").splitlines():
             name = line.partition(":")[0]
