@@ -99,7 +99,7 @@ class Writer:
             idea.brk = HEAP
 
     def mmap(self, idea: _Idea, addr: int, length: int, prot: int, flags: int) -> None:
-        if length == 0 or length > MOST_PAGES * PAGE:
+        if length == 0 or length > MOST_PAGES * PAGE or addr > TOP:
             return
         if flags & MAP["fixed"]:
             if addr % PAGE:
