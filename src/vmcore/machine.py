@@ -12,7 +12,7 @@ import weakref
 from errno import EBADF, ENOMEM
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vmcore import kernels, stats
+from vmcore import footprint, kernels, stats
 from vmcore._fast import arguments, records
 from vmcore._fast.engine import Engine, host_bytes
 from vmcore.task import Task, failed
@@ -94,8 +94,8 @@ def _pages(name: str, value: int | str) -> int:
     return size // PAGE
 
 
-def _swap_areas(swap: Any, most: int) -> list[tuple[int, int]]:
-    """(pages, priority) of each area."""
+def swap_areas(swap: Any, most: int) -> list[tuple[int, int]]:
+    """(pages, priority) of each area, checked; an area has at most so many pages."""
     if swap is None or (isinstance(swap, (int, str)) and not isinstance(swap, bool) and parse_size("swap", swap) == 0):
         return []
     areas = [(swap, -1)] if isinstance(swap, (int, str)) else swap
@@ -176,9 +176,10 @@ class Machine:
         rules = preset.rules(
             arch, highpte=highpte, l1_line=None if line is None else arguments.integer("l1_line", line)
         )
-        areas = _swap_areas(swap, (1 << rules["swap_offset_bits"]) - 1)
+        areas = swap_areas(swap, (1 << rules["swap_offset_bits"]) - 1)
         slots = sum(pages for pages, _ in areas)
-        full = 64 * frames + 16 * (frames + slots)
+        records_then = footprint.full_use(frames, [pages for pages, _ in areas], rules)
+        full = sum(footprint.host_bytes(records_then, frames, rules).values())
         if full > (free := host_bytes()):
             warnings.warn(
                 f"a machine of {frames * PAGE} bytes with {slots * PAGE} of swap takes about {full} bytes in full use,"

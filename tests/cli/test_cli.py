@@ -11,6 +11,7 @@ import pytest
 
 import vmcore
 from vmcore import scenario
+from vmcore.report import figures
 
 TINY = ["--set", "scale=0.01", "--set", "tasks=5", "--set", "sweeps=1"]
 TINY_TREE = ["--set", "levels=4", "--set", "size=8M", "--set", "ram=64M"]
@@ -34,7 +35,8 @@ def test_version():
 
 
 @pytest.mark.parametrize("command", [
-    [], ["compare"], ["run"], ["calibrate"], ["fits"], ["argument"], ["kernels"], ["scenarios"], ["scenarios", "copy"]])
+    [], ["compare"], ["run"], ["calibrate"], ["fits"], ["size"], ["argument"], ["kernels"], ["scenarios"],
+    ["scenarios", "copy"]])
 def test_help(command):
     done = vm(*command, "--help")
     assert done.returncode == 0
@@ -277,6 +279,33 @@ def test_fits(tmp_path):
 ])
 def test_fits_refuses(args, message):
     done = vm("fits", *args)
+    assert done.returncode == 2 and message in done.stderr
+
+
+def test_size(tmp_path):
+    path = tmp_path / "size.json"
+    done = vm("size", "windows", "--kernels", "2.6.5,2.6.5-aa1", "--json", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = {line.split("  ")[0]: line.split()[-4:] for line in done.stdout.splitlines()}
+    kernels = json.loads(path.read_text())["kernels"]
+    shown = [kernels["2.6.5"]["bytes"], kernels["2.6.5"]["full_use"]["bytes"], kernels["2.6.5-aa1"]["bytes"],
+             kernels["2.6.5-aa1"]["full_use"]["bytes"]]
+    assert lines["together"] == [figures.write("bytes", n) for n in shown]
+    assert lines["chain nodes"][2:] == ["0", "0"] and kernels["2.6.5"]["pools"]["pte_chain"] > 1 << 20
+    assert all(kernel["bytes"] == sum(kernel["pools"].values()) + kernel["check"] + kernel["python"]
+               for kernel in kernels.values())
+    done = vm("size", "windows", "--kernels", "all")
+    assert done.returncode == 0 and "in full use" in done.stdout and "6.18: not asked: has no arch" in done.stdout
+    done = vm("size", "windows", "--json", "-")
+    assert json.loads(done.stdout)["scenario"]["name"] == "windows"
+
+
+@pytest.mark.parametrize(("args", "message"), [
+    (["nothing"], "neither built in"), (["--kernels", "6.18"], "has no arch 'i386-pae'"),
+    (["--set", "swap=4K"], "an area must have 2.."), (["--json", "/nowhere/x.json"], "there is no folder"),
+])
+def test_size_refuses(args, message):
+    done = vm("size", *args)
     assert done.returncode == 2 and message in done.stderr
 
 

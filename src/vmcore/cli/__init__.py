@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "run a scenario on one kernel, in this process",
     "argument": "the argument of March 2004 in one table: every kernel on the scenarios of the thread",
     "fits": "say from sizes alone which kernels' own memory fits low memory",
+    "size": "say what a run will take of the host's memory, before it takes it",
     "calibrate": "fit the two scalars of the cost model, and print what it cannot explain",
     "kernels": "list the kernels: what each of them is made of",
     "scenarios": "list, show or copy the built-in scenarios",
@@ -29,6 +30,7 @@ EPILOG = """examples:
   vmcore compare forktree                               what mapping the same pages 512 times costs
   vmcore compare windows --kernels all                  every kernel on a scenario of the thread
   vmcore fits oracle --ram 4G,16G,64G                   does their own memory fit 896 MiB?
+  vmcore size --kernels all                             what the main job will take of this host's memory
   vmcore compare --set scale=0.1 --json result.json     a tenth of every size; all figures to a file
   vmcore scenarios copy hundred-tasks mine.toml         a scenario to edit; then: vmcore compare mine.toml
 

@@ -53,14 +53,14 @@ def predict(scenario: Scenario, kernel: str, ram: int | None = None) -> Predicti
     except ValueError as error:
         if "mem_map" not in str(error):
             raise Refused(str(error)) from None
-        rules = preset.rules(arch, **_options(scenario))
+        rules = preset.rules(arch, **options(scenario))
         low = dict.fromkeys(CONSUMERS, 0) | {"mem_map": ram // PAGE * rules["struct_page_size"]}
         return Prediction(kernel, ram, arch, low, 0, str(error))
     zones = [zone for zone in machine.zones() if zone["name"] != "HighMem"]
     limit = sum(zone["present"] - zone["high"] for zone in zones) * PAGE
     ledger = machine.ledger()
     caches = {name: (per_slab, pages) for name, _, _, _, _, per_slab, pages, _ in machine._engine.caches()}
-    rules = preset.rules(arch, **_options(scenario))
+    rules = preset.rules(arch, **options(scenario))
     low = dict.fromkeys(CONSUMERS, 0)
     for load in scenario.plan(rules).loads():
         for consumer, value in held(load, rules, caches, ram // PAGE).items():
@@ -71,7 +71,8 @@ def predict(scenario: Scenario, kernel: str, ram: int | None = None) -> Predicti
     return Prediction(kernel, ram, arch, low, limit)
 
 
-def _options(scenario: Scenario) -> dict[str, Any]:
+def options(scenario: Scenario) -> dict[str, Any]:
+    """Choices of the kernel's configuration among its tunables."""
     return {key: scenario.tunables[key] for key in ("highpte", "l1_line") if key in scenario.tunables}
 
 
