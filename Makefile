@@ -20,7 +20,7 @@ BUILD_TOOLS := 'setuptools>=77' 'Cython>=3.1' 'numpy>=2' msgspec
 
 export VMCORE_DEBUG
 
-.PHONY: demo test build fuzz sanitize fuzz-kernel bench bench-quick lint stubtest docs clean help
+.PHONY: demo test build counters fuzz sanitize fuzz-kernel bench bench-quick lint stubtest docs clean help
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
@@ -32,6 +32,9 @@ test: build $(VENV)/.with-test  ## the whole test suite
 	@$(BIN)/python -m pytest $(TESTS)
 
 build: $(VENV)/$(BUILT)  ## .venv with vmcore in it, built in place
+
+counters: build $(VENV)/.with-test  ## write tests/counters.toml anew: what small scenarios count, which make test compares
+	@$(BIN)/python -m tests.counters
 
 fuzz: build $(VENV)/.with-test  ## the property tests for hours: random machines against the model
 	@VMCORE_STEPS=10000 HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest tests/properties
