@@ -104,7 +104,7 @@ MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
     "linear": {"merge_anon_pgoff": 1, "merge_mprotect": 1, "merge_mremap": 1} | _SPECIAL,
     # 2.6.7: vma_merge for all, in mprotect too
     "adjust": {"merge_anon_pgoff": 1, "merge_anon_vma": 1, "merge_mprotect": 2, "merge_mremap": 2} | _SPECIAL,
-    # 6.18: other vmas are special, the soft-dirty flag is none that counts, and of two that become one the upper stays
+    # 6.18: other vmas are special, flags of soft-dirty and guards are none that count, and of two that become one the upper stays
     # (linux-modern 1.10, 1.11)
     "today": {
         "merge_anon_pgoff": 1,
@@ -114,7 +114,7 @@ MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
         "merge_fork_child": 1,
         "merge_keep_next": 1,
         "merge_special": records.VM_IO | records.VM_DONTEXPAND | records.VM_PFNMAP | records.VM_MIXEDMAP,
-        "merge_ignored": records.VM_SOFTDIRTY,
+        "merge_ignored": records.VM_SOFTDIRTY | records.VM_MAYBE_GUARD,
     },
 }
 
@@ -366,6 +366,10 @@ _RULES_6_18 = _RULES_2_6_34 | {
     "avc_reuse": 2,  # 1.6
     "avc_root_lock": 1,  # 1.8, 1.15
     "avc_claim_swapin": 1,  # 6.5: a page that is exclusive at swap-in
+    "anon_exclusive": 1,  # 6.4
+    "fault_around": 1,  # 6.3
+    "write_notify": 1,  # asked of 6.18.44; since 2.6.19 [M]
+    "exec_only": 1,  # asked of 6.18.44 on a CPU with protection keys
     "fork_def_flags": 0,  # asked of 6.18.44
     "data_exec": 0,  # asked of 6.18.44: heap and stack are rw-
     "maps_anon_offset": 0,  # asked of 6.18.44

@@ -35,6 +35,7 @@ TUNABLES: dict[str, tuple[int | None, int, int]] = {
     "overcommit_ratio": (50, 0, 10000),
     "min_free_kbytes": (None, 1, 1 << 30),  # by the size of low memory
     "max_map_count": (None, 1, (1 << 31) - 1),  # of the kernel
+    "fault_around_bytes": (65536, PAGE, 512 * PAGE),  # rounded down to a power of two
     "lower_zone_protection": (0, 0, 1 << 16),
     "mmap_min_addr": (65536, 0, 1 << 40),  # kernels since 2.6.24
     "stack_guard_gap": (256, 0, 1 << 20),  # pages; kernels since 4.12
@@ -482,6 +483,26 @@ class File:
         """A new size, up or down. Pages beyond the end go, private copies of them too."""
         length = _file_size(size)
         failed(self._machine._engine.truncate(self._open(), length), "truncate", self, size)
+
+    def punch_hole(self, offset: int, length: int) -> None:
+        """Give the pages of a range back, as fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) does.
+
+        The range reads zero then; private copies of its pages stay.
+        """
+        start, n = arguments.integer("offset", offset), arguments.integer("length", length)
+        failed(self._machine._engine.punch_hole(self._open(), start, n), "punch_hole", self, offset, length)
+
+    def read(self, offset: int) -> int:
+        """The token of the page at offset, read through the page cache; 0 in a hole and behind the end."""
+        got, token = self._machine._engine.file_read(self._open(), arguments.integer("offset", offset))
+        failed(got, "read", self, offset)
+        # at the end of the file there may be fewer bytes than a token has
+        return int(token) & ((1 << 8 * got) - 1)
+
+    def write(self, offset: int, value: int) -> None:
+        """A token for the page at offset, written through the page cache; the file grows to offset + 8."""
+        start, token = arguments.integer("offset", offset), arguments.integer("value", value)
+        failed(self._machine._engine.file_write(self._open(), start, token), "write", self, offset, value)
 
     def invalidate(self, mapped: bool = False) -> int:
         """Drop clean cached pages that nobody maps; mapped=True: unmap and drop those too. Returns how many went."""

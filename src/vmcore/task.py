@@ -46,6 +46,34 @@ MREMAP_MAYMOVE = 1
 MREMAP_FIXED = 2
 MREMAP_DONTUNMAP = 4
 MLOCK_ONFAULT = 1
+MADV_NORMAL = 0
+MADV_RANDOM = 1
+MADV_SEQUENTIAL = 2
+MADV_WILLNEED = 3
+MADV_DONTNEED = 4
+MADV_FREE = 8
+MADV_REMOVE = 9
+MADV_DONTFORK = 10
+MADV_DOFORK = 11
+MADV_MERGEABLE = 12
+MADV_UNMERGEABLE = 13
+MADV_HUGEPAGE = 14
+MADV_NOHUGEPAGE = 15
+MADV_DONTDUMP = 16
+MADV_DODUMP = 17
+MADV_WIPEONFORK = 18
+MADV_KEEPONFORK = 19
+MADV_COLD = 20
+MADV_PAGEOUT = 21
+MADV_POPULATE_READ = 22
+MADV_POPULATE_WRITE = 23
+MADV_DONTNEED_LOCKED = 24
+MADV_COLLAPSE = 25
+MADV_GUARD_INSTALL = 102
+MADV_GUARD_REMOVE = 103
+MS_ASYNC = 1
+MS_INVALIDATE = 2
+MS_SYNC = 4
 MCL_CURRENT = 1
 MCL_FUTURE = 2
 MCL_ONFAULT = 4
@@ -185,6 +213,16 @@ class Task:
         """pid of the task that forked it, 0 if it was spawned."""
         return int(self._engine.task_record(self._pid)["parent"])
 
+    @property
+    def min_flt(self) -> int:
+        """Page faults that were served without reading anything, as getrusage counts them."""
+        return int(self._engine.task_record(self._pid)["min_flt"])
+
+    @property
+    def maj_flt(self) -> int:
+        """Page faults that had to read."""
+        return int(self._engine.task_record(self._pid)["maj_flt"])
+
     # ---- accesses
 
     def touch(self, addresses: Any, write: Any = False) -> None:
@@ -318,10 +356,11 @@ class Task:
 
     def mincore(self, addr: int, length: int) -> np.ndarray:
         """One bool a page: needs no read. ENOMEM if part of the range is not mapped."""
-        first, n = _pages(addr, length)
+        integer("addr", addr)
+        integer("length", length)
         if addr % _PAGE:
             return _raise(EINVAL, "mincore", addr, length)
-        if n > self._task_size() // _PAGE:
+        if addr + length > self._task_size() + _PAGE:
             return _raise(ENOMEM, "mincore", addr, length)
         out = self._engine.mincore(self._pid, addr, length)
         if isinstance(out, int):
@@ -443,8 +482,8 @@ class Task:
     def pagemap(self, addr: int, length: int) -> np.ndarray:
         """One record a page of [addr, addr + length).
 
-        Fields: present, swapped, zero, file, anon, exclusive (mapped once), dirty, accessed, writable, frame, slot
-        (index in Machine.swap_map).
+        Fields: present, swapped, zero, file, anon, exclusive (mapped once), dirty, accessed, writable, guard (a guard
+        marker, which is swapped too, as in pagemap), frame, slot (index in Machine.swap_map).
         """
         first, n = _pages(addr, length)
         most = self._task_size() // _PAGE

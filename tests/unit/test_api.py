@@ -189,6 +189,8 @@ def test_rlimits_and_caps(task):
     assert task.getrlimit(vmcore.RLIMIT_AS) == vmcore.RLIM_INFINITY
     a = task.mmap(None, 2 << 20, RW, PRIVATE)
     task.capset(0)
+    if task.machine.kernel.rules("x86_64")["mlock_right"]:
+        task.setrlimit(vmcore.RLIMIT_MEMLOCK, 0)        # within the limit everyone may
     with pytest.raises(PermissionError):
         task.mlock(a, PAGE)
     task.capset(vmcore.CAP_IPC_LOCK)
@@ -204,17 +206,22 @@ def test_files(machine, task, kernel):
     assert machine.file("f") is f and machine.file(f.number) is f
     a = task.mmap(None, 4 * PAGE, RW, MAP_SHARED, f)
     task.write(a, 42)
-    assert f.sync() == 0                                            # the dirty bit is in the pte still: no msync yet
+    if machine.kernel.rules("x86_64")["write_notify"]:
+        assert f.sync() == 1                                        # the fault has told
+        task.write(a, 42)
+    else:
+        assert f.sync() == 0                                        # the dirty bit is in the pte still: no msync yet
     task.munmap(a, PAGE)
-    assert f.sync() == 1 and machine.vmstat()["filemap_writes"] == 1
+    assert f.sync() == 1
     a = task.mmap(None, 4 * PAGE, RW, MAP_SHARED, f)
     task.touch(a)
     cached = f.nrpages
-    assert f.invalidate() == cached - 1 and f.nrpages == 1          # all but the mapped page
+    mapped = cached if machine.kernel.rules("x86_64")["fault_around"] else 1
+    assert f.invalidate() == cached - mapped and f.nrpages == mapped        # all but what is mapped
     if machine.kernel.rules("x86_64")["unmap_young_fails"]:
-        assert f.invalidate(mapped=True) == 0 and f.nrpages == 1    # young: that is all it learns
+        assert f.invalidate(mapped=True) == 0 and f.nrpages == mapped       # young: that is all it learns
     # 2.4 cannot find the pte of a page, so a mapped one stays
-    assert f.invalidate(mapped=True) == (kernel != "2.4") and f.nrpages == (kernel == "2.4")
+    assert f.invalidate(mapped=True) == mapped * (kernel != "2.4") and f.nrpages == (kernel == "2.4")
     assert task.read(a) == 42                                       # read back from disk
     f.truncate("8K")
     with pytest.raises(vmcore.BusError):

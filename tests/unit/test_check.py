@@ -18,7 +18,7 @@ PAGE = 4096
 PRIVATE, SHARED, ANON = 0x02, 0x01, 0x20
 RW = 3
 POOL = {name: number for number, name in enumerate(records.POOL_NAMES)}
-PTE = {"present": 1, "rw": 2, "accessed": 0x20, "dirty": 0x40, "anon": 0x200, "special": 0x400}
+PTE = {"present": 1, "rw": 2, "accessed": 0x20, "dirty": 0x40, "anon": 0x200, "special": 0x400, "exclusive": 0x800}
 BIG = 0xFFFFFFF0
 
 
@@ -263,11 +263,13 @@ def test_present_ptes(busy: Busy) -> None:
     address, _record = busy.page(busy.child, busy.anon, 40, present=1, anon=1, exclusive=1)
     poke = busy.poke_pte
     assert poke(busy.child, address, 0) in ("rss", "mapcount")
-    assert poke(busy.child, address, lambda v: v & ~PTE["anon"]) == "pte-anon"
+    marked = vmcore.KERNELS[busy.machine.kernel.name].rules("x86_64")["anon_exclusive"]
+    assert poke(busy.child, address, lambda v: v & ~PTE["anon"]) == ("pte-exclusive" if marked else "pte-anon")
+    assert poke(busy.child, address, lambda v: v ^ PTE["exclusive"]) == "pte-exclusive"
     assert poke(busy.child, address, lambda v: v | PTE["special"]) == "pte-special"
     assert poke(busy.child, address, lambda v: v | 0x80) == "pte-prot"              # PROT_NONE and present
     assert poke(busy.child, address, BIG << 12 | 0x267) == "pte-pfn"
-    assert poke(busy.child, address, 0x18) == "pte-kind"
+    assert poke(busy.child, address, 0x18) == "pte-marker"
     assert poke(busy.child, address, 0x10) == "pte-kind"
     other = busy.page(busy.child, address + PAGE, 39, present=1, anon=1, exclusive=1)[1]
     assert poke(busy.child, address, lambda v: (v & 4095) | int(other["frame"]) << 12) in (
@@ -283,8 +285,9 @@ def test_pte_outside_a_vma(busy: Busy) -> None:
 
 def test_writable_where_it_must_not_be(busy: Busy) -> None:
     shared = busy.page(busy.parent, busy.anon + 500 * PAGE, 100, present=1, anon=1, writable=0)
+    marked = PTE["exclusive"] if busy.machine.kernel.rules("x86_64")["anon_exclusive"] else 0
     if not shared[1]["exclusive"]:
-        assert busy.poke_pte(busy.parent, shared[0], lambda v: v | PTE["rw"]) == "cow-writable"
+        assert busy.poke_pte(busy.parent, shared[0], lambda v: v | PTE["rw"] | marked) == "cow-writable"
     text = busy.page(busy.parent, busy.text, 30, present=1, file=1)
     assert busy.poke_pte(busy.parent, text[0], lambda v: v | PTE["rw"]) == "pte-prot"
 
@@ -293,7 +296,11 @@ def test_writable_while_another_waits_in_swap(busy: Busy) -> None:
     """A page in the swap cache whose slot the other task still wants must not be written in place."""
     address, record = busy.page(busy.parent, busy.anon + 500 * PAGE, 100, present=1, exclusive=1, writable=0)
     assert busy.machine.frames[int(record["frame"])]["flags"] & 1 << 17
-    assert busy.poke_pte(busy.parent, address, lambda v: v | PTE["rw"]) == "cow-writable"
+    marked = busy.machine.kernel.rules("x86_64")["anon_exclusive"]
+    assert busy.poke_pte(busy.parent, address, lambda v: v | PTE["rw"]) == (
+        "pte-exclusive" if marked else "cow-writable")
+    if marked:
+        assert busy.poke_pte(busy.parent, address, lambda v: v | PTE["rw"] | PTE["exclusive"]) == "cow-writable"
 
 
 def test_swap_ptes(busy: Busy) -> None:

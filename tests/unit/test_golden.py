@@ -158,7 +158,8 @@ def test_trace_a(one: Watched, kernel: str) -> None:
     assert change["pgfault"] == change["pgmajfault"] == change["pswpin"] == change["fault_swap"] == 1
     drain(m)
     assert one.counts == Counts(2, 1, 1)
-    assert one.pte["accessed"] and not one.pte["writable"]
+    # ... but for a page that is nobody else's, where the kernel knows that
+    assert one.pte["accessed"] and one.pte["writable"] == bool(rules["anon_exclusive"])
     assert one.flags & PG_SWAPCACHE and one.flags & PG_ACTIVE
     assert one.flags & PG_UPTODATE
 
@@ -168,7 +169,7 @@ def test_trace_a(one: Watched, kernel: str) -> None:
     pfn = one.pfn
     t.touch(one.address, write=True)
     change = delta(m, before)
-    assert change["pgfault"] == change["cow_reuses"] == 1
+    assert change.get("pgfault", 0) == change.get("cow_reuses", 0) == (0 if rules["anon_exclusive"] else 1)
     assert "cow_copies" not in change and "pgmajfault" not in change
     assert one.pfn == pfn and one.pte["writable"] and one.pte["dirty"]
     assert one.counts == Counts(2, 1, 1)
@@ -309,7 +310,8 @@ def test_the_last_sharer_reuses_the_page(one: Watched) -> None:
 
 
 def test_a_page_in_a_pagevec_is_copied(boot: Boot) -> None:
-    """Its extra reference makes it look shared (4.5)."""
+    """Its extra reference makes it look shared (4.5). Today the page is known as the task's own, and mprotect maps it
+    writable at once."""
     m = boot()
     t = m.spawn("a")
     address = t.mmap(None, PAGE, RW, PRIVATE_ANON)
@@ -317,10 +319,11 @@ def test_a_page_in_a_pagevec_is_copied(boot: Boot) -> None:
     t.mprotect(address, PAGE, RO)
     t.mprotect(address, PAGE, RW)           # writable again, the pte is not
     page = Watched(m, t, address)
-    assert not page.pte["writable"] and page.counts == Counts(2, 1, None)
+    today = m.kernel.rules("x86_64")["anon_exclusive"] != 0
+    assert page.pte["writable"] == today and page.counts == Counts(2, 1, None)
     before = m.vmstat()
     t.touch(address, write=True)
-    assert delta(m, before)["cow_copies"] == 1
+    assert delta(m, before).get("cow_copies", 0) == (not today)
 
 
 # ---------------------------------------------------------------- trace C: private file page
@@ -336,7 +339,8 @@ def test_trace_c(boot: Boot) -> None:
     # read fault: cache and pte; read-only
     assert page.counts == Counts(2, 1, None)
     assert not page.pte["writable"] and page.pte["file"]
-    assert m.vmstat()["nr_mapped"] == 1
+    # with fault-around the other pages that were read, too
+    assert m.vmstat()["nr_mapped"] == (16 if m.kernel.rules("x86_64")["fault_around"] else 1)
     old, rss = page.pfn, int(m.mms[int(m.tasks[t.pid]["mm"])]["rss"])
     before = m.vmstat()
     t.touch(address, write=True)

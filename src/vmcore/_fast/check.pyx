@@ -65,6 +65,10 @@ CHECK_NAMES = {
     CHECK_PTE_RMAP_FILE: ("pte-rmap-file", "a file page is found from its file and index: mm, address, pfn"),
     CHECK_PTE_FRAME: ("pte-frame", "a mapped frame is neither free nor the kernel's own: mm, address, pfn"),
     CHECK_PTE_SWAP: ("pte-swap", "a swap pte names a slot of an area in use, in a private vma: mm, address, pte"),
+    CHECK_PTE_EXCLUSIVE: ("pte-exclusive", "where anonymous pages are marked as one's own, a private pte that may be "
+        "written is, and no other: mm, address, pte"),
+    CHECK_PTE_MARKER: ("pte-marker", "a guard marker stands in a vma that says that it may have some: mm, address, "
+        "pte"),
     CHECK_MM_RSS: ("rss", "rss is the present ptes of ordinary pages: mm, found, rss"),
     CHECK_MM_ANON_RSS: ("anon-rss", "anon_rss is the anonymous ones of rss: mm, found, anon_rss"),
     CHECK_MM_SWAPENTS: ("swapents", "swapents is the swap ptes: mm, found, swapents"),

@@ -8,18 +8,17 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.check_base cimport (
     CENSUS_WRITABLE, CHECK_MM_ANON_RSS, CHECK_MM_CACHE, CHECK_MM_RSS, CHECK_MM_SWAPENTS, CHECK_PTE_ANON,
-    CHECK_PTE_FRAME, CHECK_PTE_KIND, CHECK_PTE_NO_VMA, CHECK_PTE_PFN, CHECK_PTE_PROT, CHECK_PTE_RMAP_ANON,
-    CHECK_PTE_RMAP_FILE, CHECK_PTE_SPECIAL, CHECK_PTE_SWAP, CHECK_TABLE_COUNT, CHECK_TABLE_ENTRY, CHECK_TABLE_INDEX,
-    CHECK_TABLE_META, check_t, fail, in_pool, mix, prefetch_read, used_pfn)
+    CHECK_PTE_EXCLUSIVE, CHECK_PTE_FRAME, CHECK_PTE_KIND, CHECK_PTE_MARKER, CHECK_PTE_NO_VMA, CHECK_PTE_PFN,
+    CHECK_PTE_PROT, CHECK_PTE_RMAP_ANON, CHECK_PTE_RMAP_FILE, CHECK_PTE_SPECIAL, CHECK_PTE_SWAP, CHECK_TABLE_COUNT,
+    CHECK_TABLE_ENTRY, CHECK_TABLE_INDEX, CHECK_TABLE_META, check_t, fail, in_pool, mix, prefetch_read, used_pfn)
 from vmcore._fast.check_maps cimport mm_is_live
-from vmcore._fast.pagetable cimport pte_is_file, pte_is_swap, pte_pfn, pte_pgoff, pte_present
+from vmcore._fast.pagetable cimport pte_is_file, pte_is_marker, pte_is_swap, pte_pfn, pte_pgoff, pte_present
 from vmcore._fast.populate cimport can_populate
 from vmcore._fast.records cimport (
     MAX_SWAPFILES, PG_ANON, PG_BUDDY, PG_PCP, PG_RESERVED, PG_SLAB, PG_SWAPCACHE, PG_TABLE, POOL_MM, POOL_TABLE,
-    PTE_ANON, PTE_FILE, PTE_LOW, PTE_P, PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ALL,
-    RMAP_NODES_ANON, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED,
-    VM_EXEC, VM_NONLINEAR, VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, swap_area_t, table_t,
-    vma_t)
+    PTE_ANON, PTE_EXCLUSIVE, PTE_FILE, PTE_LOW, PTE_P, PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ALL,
+    RMAP_NODES_ANON, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED, VM_EXEC, VM_MAYBE_GUARD, VM_NONLINEAR, VM_READ,
+    VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, swap_area_t, table_t, vma_t)
 
 cdef enum:
     AHEAD = 24              # entries between the prefetch of a frame and its use
@@ -51,6 +50,9 @@ cdef int check_swap_pte(check_t *c, walk_t *w, uint64_t addr, uint64_t pte) noex
         return fail(c, CHECK_PTE_SWAP, w.mm, addr, pte)
     if m.rules.vma_anon_vma and m.vmas[w.vma].anon_vma == 0:
         return fail(c, CHECK_PTE_SWAP, w.mm, addr, pte)
+    if pte & PTE_EXCLUSIVE and (m.rules.anon_exclusive == 0
+                                or m.swap_slots[slot].map != 1 + (m.swap_slots[slot].cache != 0)):
+        return fail(c, CHECK_PTE_EXCLUSIVE, w.mm, addr, pte)
     if c.slots[slot] != 0xFFFF:
         c.slots[slot] += 1
     w.swapents += 1
@@ -92,7 +94,7 @@ cdef inline int check_present_pte(check_t *c, walk_t *w, vma_t *v, uint64_t addr
     cdef uint64_t pfn = pte >> PTE_SHIFT
     cdef uint64_t linear = v.pgoff + ((addr - v.start) >> 12)
     cdef frame_t *f
-    cdef uint32_t readable = (v.flags & (VM_READ | VM_WRITE | VM_EXEC)) != 0
+    cdef uint32_t readable = (v.flags & (VM_READ | VM_WRITE | (0 if m.rules.exec_only else <uint32_t>VM_EXEC))) != 0
     # a page that may not be accessed is PROT_NONE, every other is present
     if ((pte & PTE_P) != 0) != readable or ((pte & PTE_PROTNONE) != 0) == readable:
         return fail(c, CHECK_PTE_PROT, w.mm, addr, pte)
@@ -115,9 +117,15 @@ cdef inline int check_present_pte(check_t *c, walk_t *w, vma_t *v, uint64_t addr
         if not m.rmap.page_fits(m, <uint32_t>pfn, w.vma, addr):
             return fail(c, CHECK_PTE_RMAP_ANON, w.mm, addr, pfn)
         c.census[pfn] += 1
-        if pte & PTE_RW:
+        if pte & (PTE_RW | PTE_EXCLUSIVE):
             c.census[pfn] |= <uint32_t>CENSUS_WRITABLE
+        # what may be written without a fault is marked, and nothing is where there are no marks
+        if pte & (PTE_EXCLUSIVE if m.rules.anon_exclusive == 0 else PTE_RW) and (
+                m.rules.anon_exclusive == 0 or not pte & PTE_EXCLUSIVE):
+            return fail(c, CHECK_PTE_EXCLUSIVE, w.mm, addr, pte)
     else:
+        if pte & PTE_EXCLUSIVE:
+            return fail(c, CHECK_PTE_EXCLUSIVE, w.mm, addr, pte)
         if (f.flags & (PG_ANON | PG_SWAPCACHE)) != 0 or f.mapping == 0 or v.file == 0:
             return fail(c, CHECK_PTE_ANON, w.mm, addr, pte)
         if f.mapping != v.file or (f.index != linear and (v.flags & VM_NONLINEAR) == 0):
@@ -159,6 +167,9 @@ cdef int check_piece(check_t *c, walk_t *w, uint32_t t, uint32_t first, uint32_t
             c.r.swap_ptes += 1
             if check_swap_pte(c, w, addr, pte) < 0:
                 return -1
+        elif pte_is_marker(pte):
+            if not v.flags & VM_MAYBE_GUARD:
+                return fail(c, CHECK_PTE_MARKER, w.mm, addr, pte)
         elif check_file_pte(c, w, addr, pte) < 0:
             return -1
     return 0

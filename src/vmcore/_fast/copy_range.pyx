@@ -10,8 +10,9 @@ from libc.errno cimport ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
-    machine_t, mm_t, vma_t, frame_t, PAGE_SHIFT, PG_DIRECT, PTE_A, PTE_ANON, PTE_D, PTE_P, PTE_PROTNONE, PTE_RW,
-    PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ANON, VM_MAYWRITE, VM_NONLINEAR, VM_RESERVED, VM_SHARED)
+    machine_t, mm_t, vma_t, frame_t, PAGE_SHIFT, PG_DIRECT, PTE_A, PTE_ANON, PTE_D, PTE_EXCLUSIVE, PTE_P,
+    PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ANON, VM_MAYWRITE, VM_NONLINEAR, VM_RESERVED, VM_SHARED,
+    VM_WIPEONFORK)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl
 from vmcore._fast.counters cimport count, count_n, FORK_PTES_COPIED, FORK_TABLES, FORK_VMAS_SKIPPED
@@ -26,11 +27,14 @@ cdef enum:
 
 # ---------------------------------------------------------------- one leaf table
 
-cdef inline void copy_other(machine_t *m, mm_t *cp, uint64_t *dst, uint64_t pte) noexcept nogil:
-    """An entry that is no page of ours: swapped, nonlinear, or of a reserved page: as it is."""
+cdef inline void copy_other(machine_t *m, mm_t *cp, uint64_t *src, uint64_t *dst, uint64_t pte) noexcept nogil:
+    """An entry that is no page of ours: swapped (nobody's alone from now on), nonlinear, a guard marker, or of a
+    reserved page: as it is."""
     if pte_is_swap(pte):
         swap_duplicate(m, pte_swp(pte))
         cp.swapents += 1
+        pte &= ~<uint64_t>PTE_EXCLUSIVE
+        src[0] = pte
     dst[0] = pte
 
 
@@ -72,7 +76,7 @@ cdef void copy_mixed(machine_t *m, uint32_t cmm, uint64_t *src, uint64_t *dst, u
             src[i] = pte & keep
             dst[i] = pte & keep_child
         else:
-            copy_other(m, cp, &dst[i], pte)
+            copy_other(m, cp, &src[i], &dst[i], pte)
 
 
 cdef void copy_ptes(machine_t *m, uint32_t cmm, uint32_t from_, uint32_t to, uint32_t n, uint64_t keep,
@@ -170,7 +174,7 @@ cdef int copy_ptes_chained(machine_t *m, uint32_t cmm, uint32_t vma, uint64_t ad
                 m.mapcount[pte >> PTE_SHIFT] += 1
             copied += 1
         elif pte != 0:
-            copy_other(m, cp, &dst[i], pte)
+            copy_other(m, cp, &src[i], &dst[i], pte)
             copied += 1
     count_n(m, FORK_PTES_COPIED, copied)
     return err
@@ -189,11 +193,13 @@ cdef int copy_page_range(machine_t *m, uint32_t cmm, uint32_t pmm, uint32_t chil
     cdef uint64_t stop
     cdef uint32_t t, to, from_, n, tables
     cdef int err
+    if v.flags & <uint32_t>VM_WIPEONFORK:
+        return 0
     if m.rules.fork_skips_unfaulted and v.anon_vma == 0 and not v.flags & <uint32_t>(VM_RESERVED | VM_NONLINEAR):
         count(m, FORK_VMAS_SKIPPED)
         return 0
     if (v.flags & <uint32_t>(VM_SHARED | VM_MAYWRITE)) == <uint32_t>VM_MAYWRITE:
-        keep = ~<uint64_t>PTE_RW
+        keep = ~<uint64_t>(PTE_RW | PTE_EXCLUSIVE)
     if v.flags & <uint32_t>VM_SHARED:
         keep_child &= ~<uint64_t>PTE_D
     keep_child &= keep

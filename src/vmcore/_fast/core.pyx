@@ -214,6 +214,7 @@ cdef class Core:
         m.admin_reserve_kbytes = numbers["admin_reserve_kbytes"]
         m.user_reserve_kbytes = numbers["user_reserve_kbytes"]
         m.disable_cap_mlock = numbers["disable_cap_mlock"]
+        m.fault_around_bytes = 1 << (numbers["fault_around_bytes"].bit_length() - 1)
         m.lower_zone_protection = numbers["lower_zone_protection"]
         m.trylock_rate = numbers["trylock_rate"]
         m.trylock_state = numbers["trylock_seed"]

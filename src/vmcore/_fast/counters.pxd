@@ -47,6 +47,9 @@ cdef enum:
     FAULT_SWAP                  # do_swap_page
     FAULT_SWAP_CACHE_HIT        # of these, found in the swap cache
     FAULT_SPURIOUS_WRITE        # second fault of 2.6.5: write to a page just swapped in read-only
+    FAULT_AROUND_PAGES          # pages mapped by read faults on files besides, or with, their own
+    FAULT_NOTIFY                # first writes to shared pages of regular files
+    FAULT_GUARD                 # accesses to guard markers
     FAULT_SEGV
     FAULT_SIGBUS
     STACK_GROWTHS
@@ -63,6 +66,9 @@ cdef enum:
     EXITS
     VMAS_ALLOCATED              # vm_area_structs made, by whatever call
     ZAP_PTES                    # entries taken out of page tables by munmap, exec, exit, truncate
+    GUARD_MARKERS               # put into ptes by MADV_GUARD_INSTALL
+    PGLAZYFREE                  # pages that MADV_FREE made clean and not swap-backed
+    PGLAZYFREED                 # of these, dropped by reclaim
     # mremap
     MREMAP_MOVES                # mappings that went to another address
     MREMAP_PTES_MOVED           # entries moved there, those that came back after a failure not counted

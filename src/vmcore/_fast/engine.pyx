@@ -16,13 +16,15 @@ from vmcore.errors import BusError, KernelBug, SegmentationFault
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
+from libc.errno cimport EBADF, EINVAL
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from vmcore._fast.check cimport check_machine, check_report
 from vmcore._fast.core cimport Core
-from vmcore._fast.filemap cimport file_create, file_put
+from vmcore._fast.file_io cimport do_pread, do_pwrite
+from vmcore._fast.filemap cimport file_create, file_is_readonly, file_put
 from vmcore._fast.fork cimport do_exec, do_exit, do_fork, do_spawn
 from vmcore._fast.host cimport host_t
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present
@@ -35,7 +37,8 @@ from vmcore._fast.touch cimport (
     TOUCH_BUS, TOUCH_OK, TOUCH_SEGV, run_result, run_trace, touch_batch, touch_range, touch_result, touch_token,
     trace_t,
 )
-from vmcore._fast.truncate cimport do_truncate, file_sync, invalidate_inode_pages2, invalidate_mapping_pages
+from vmcore._fast.truncate cimport (
+    do_punch_hole, do_truncate, file_sync, invalidate_inode_pages2, invalidate_mapping_pages)
 
 
 cdef bint get_u64(object o, Py_buffer *b) except -1:
@@ -436,7 +439,33 @@ cdef class Engine(Core):
         cdef machine_t *m = self.enter(0)
         cdef int r
         with nogil:
-            r = do_truncate(m, file, size)
+            r = -EINVAL if file_is_readonly(&m.files[file]) else do_truncate(m, file, size)
+        self.leave(0, -1)
+        return r
+
+    def punch_hole(self, uint32_t file, uint64_t offset, uint64_t length):
+        cdef machine_t *m = self.enter(0)
+        cdef int r
+        with nogil:
+            r = -EBADF if file_is_readonly(&m.files[file]) else do_punch_hole(m, file, offset, length)
+        self.leave(0, -1)
+        return r
+
+    def file_read(self, uint32_t file, uint64_t offset):
+        """(bytes read or negative errno, token)."""
+        cdef machine_t *m = self.enter(0)
+        cdef uint64_t token = 0
+        cdef int r
+        with nogil:
+            r = do_pread(m, file, offset, &token)
+        self.leave(0, -1)
+        return r, token
+
+    def file_write(self, uint32_t file, uint64_t offset, uint64_t token):
+        cdef machine_t *m = self.enter(0)
+        cdef int r
+        with nogil:
+            r = do_pwrite(m, file, offset, token)
         self.leave(0, -1)
         return r
 

@@ -10,12 +10,15 @@ cdef enum:
     FAULT_OOM = -2
     FAULT_SEGV_MAPERR = -3
     FAULT_SEGV_ACCERR = -4
+    FAULT_SEGV_PKUERR = -5      # memory that is executable only
 
 # The fault of `pid` at addr, from the lookup of the vma on. Ends with a switch point. Positive: done, try the access
 # again.
 cdef int do_page_fault(machine_t *m, uint32_t pid, uint64_t addr, int write) noexcept nogil
 # The same below the vma checks, as get_user_pages calls it. No switch point.
 cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) noexcept nogil
+# What a fault of the task comes to: counts it, and kills the task if it was out of memory. Returns r.
+cdef int fault_result(machine_t *m, uint32_t pid, int r) noexcept nogil
 # Fault in every page of [start, end), write where the vma is VM_WRITE. 0, or -ENOMEM / -EFAULT.
 cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t end) noexcept nogil
 # Grow a VM_GROWSDOWN vma down to addr. 0 or -ENOMEM.

@@ -1,8 +1,9 @@
 """Page faults and copy-on-write.
 
-mm/memory.c and arch/i386/mm/fault.c of 2.6.5; fact sheet linux-2004 4.1 to 4.6, 6.9. Where 2.6.5 and -aa1 differ,
-m.rules and m.rmap say so. Wherever memory is taken, other pages of this very mm may be reclaimed meanwhile, so the pte
-is read again afterwards, as the kernel does after it dropped page_table_lock.
+mm/memory.c and arch/i386/mm/fault.c of 2.6.5; fact sheet linux-2004 4.1 to 4.6, 6.9. Where kernels differ, m.rules and
+m.rmap say so; what is of today was asked of 6.18.44 (linux-modern 6.1 to 6.5). Wherever memory is taken, other pages
+of this very mm may be reclaimed meanwhile, so the pte is read again afterwards, as the kernel does after it dropped
+page_table_lock.
 
 The page that a major swap fault read waits in a pagevec, whose reference makes can_share_swap_page refuse. With
 readahead (page_cluster > 0) swapin_readahead has drained it; with page_cluster 0 the kernel's own code leaves it there,
@@ -15,14 +16,16 @@ from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.bugs cimport BUG_NOPAGE_RESULT, bug
 from vmcore._fast.clock cimport switch_point
 from vmcore._fast.counters cimport (
-    COW_COPIES, COW_REUSES, COW_ZERO, FAULT_ANON, FAULT_EARLY_COW, FAULT_FILE, FAULT_NONLINEAR, FAULT_SEGV,
+    COW_COPIES, COW_REUSES, COW_ZERO, FAULT_ANON, FAULT_EARLY_COW, FAULT_FILE, FAULT_GUARD, FAULT_NONLINEAR,
+    FAULT_NOTIFY, FAULT_SEGV,
     FAULT_SPURIOUS_WRITE,
     FAULT_SWAP, FAULT_SWAP_CACHE_HIT, FAULT_ZERO_PAGE, PGFAULT, PGMAJFAULT, RMAP_MISPLACED_COPIES, STACK_GROWTHS,
     count,
 )
 from vmcore._fast.counters cimport FAULT_SIGBUS as COUNT_SIGBUS
-from vmcore._fast.filemap cimport NOPAGE_OOM, NOPAGE_SIGBUS, wait_on_page
-from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages
+from vmcore._fast.fault_around cimport fault_around
+from vmcore._fast.filemap cimport NOPAGE_OOM, NOPAGE_SIGBUS, set_page_dirty, wait_on_page
+from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, page_count
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, mark_page_accessed, put_page
 from vmcore._fast.pagetable cimport (
@@ -31,7 +34,8 @@ from vmcore._fast.pagetable cimport (
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.populate cimport can_populate, populate
 from vmcore._fast.records cimport (
-    KILLED_FAULT, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK, PTE_A, PTE_ANON, PTE_D, PTE_LOW, PTE_RW, PTE_SHIFT,
+    FILE_REGULAR, KILLED_FAULT, PG_ANON, PG_LOCKED, PG_LRU, PG_SWAPCACHE, PG_WRITEBACK, PTE_A, PTE_ANON, PTE_D,
+    PTE_EXCLUSIVE, PTE_LOW, PTE_RW, PTE_SHIFT,
     PTE_SPECIAL, RLIM_AS, RLIM_STACK, RMAP_NODES_ALL, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC,
     VM_GROWSDOWN, VM_LOCKED,
     VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, vma_t,
@@ -41,7 +45,7 @@ from vmcore._fast.swap cimport (
     can_share_swap_page, lookup_swap_cache, read_swap_cache_async, remove_exclusive_swap_page, swap_free,
     swapin_readahead, vm_swap_full,
 )
-from vmcore._fast.vma cimport find_vma, vm_stat_account, vma_pte_prot, vma_set_range
+from vmcore._fast.vma cimport find_vma, vm_stat_account, vma_page_prot, vma_pte_prot, vma_set_range
 
 
 # ---------------------------------------------------------------- building blocks
@@ -68,6 +72,11 @@ cdef inline uint32_t new_anon_page(machine_t *m, uint32_t vma, uint64_t token) n
     return pfn
 
 
+cdef inline uint64_t exclusive_mark(machine_t *m) noexcept nogil:
+    """What the pte of a page has that nobody else can see."""
+    return PTE_EXCLUSIVE if m.rules.anon_exclusive else 0
+
+
 cdef inline uint64_t maybe_mkwrite(machine_t *m, uint32_t vma) noexcept nogil:
     """A copy made for mremap in a vma that may not be written is no more writable than the vma."""
     return PTE_RW if m.vmas[vma].flags & VM_WRITE else 0
@@ -91,7 +100,8 @@ cdef int do_anonymous_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t add
     m.mms[mm].anon_written += 1
     lru_cache_add_active(m, pfn)
     mark_page_accessed(m, pfn)
-    map_anon(m, mm, vma, addr, pte, pfn, vma_pte_prot(m.vmas[vma].flags) | PTE_RW | PTE_D)
+    map_anon(m, mm, vma, addr, pte, pfn,
+             vma_pte_prot(m.vmas[vma].flags) | PTE_RW | PTE_D | exclusive_mark(m))
     return FAULT_MINOR
 
 
@@ -117,6 +127,8 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
     if v.file == 0:
         return do_anonymous_page(m, mm, vma, addr, pte, write)
     count(m, FAULT_FILE)
+    if m.rules.fault_around and not write and fault_around(m, vma, addr, pte):
+        return FAULT_MINOR
     while True:
         seq = m.files[v.file].truncate_count
         pfn = vma_nopage(m, vma, addr, &major)
@@ -145,17 +157,22 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
         if seq == m.files[v.file].truncate_count:
             break
         put_page(m, copy if copy != 0 else pfn)     # truncate raced: look again
+    # the fault begins anew after it has read, and with it the mapping around
+    if major and not write and m.rules.fault_around and m.files[v.file].kind == FILE_REGULAR:
+        fault_around(m, vma, addr, pte)
     if m.ptes[pte] != 0:
         put_page(m, copy if copy != 0 else pfn)
-        return FAULT_MINOR
-    bits = vma_pte_prot(v.flags)
+        return FAULT_MAJOR if major and m.rules.fault_around else FAULT_MINOR
+    bits = vma_page_prot(m, vma)
     if write:
         bits |= PTE_RW | PTE_D
+        if copy == 0 and m.rules.write_notify:
+            set_page_dirty(m, pfn)
     if copy != 0:
         count(m, FAULT_EARLY_COW)
         p.anon_written += 1
         lru_cache_add_active(m, copy)
-        map_anon(m, mm, vma, addr, pte, copy, bits)
+        map_anon(m, mm, vma, addr, pte, copy, bits | exclusive_mark(m))
     else:
         p.rss += 1
         m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | bits
@@ -166,13 +183,43 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
 
 # ---------------------------------------------------------------- copy-on-write
 
+cdef int reuse_unmarked(machine_t *m, uint32_t pfn) noexcept nogil:
+    """wp_can_reuse_anon_folio: a page that is not marked as anyone's own, but the others have gone. Pagevecs are
+    drained and the slot given up for it, so that what remains is the pte's reference alone."""
+    cdef frame_t *f = &m.frames[pfn]
+    if page_count(m, pfn) > 3:
+        return 0
+    if not f.flags & PG_LRU:
+        lru_add_drain(m)
+    if page_count(m, pfn) > (2 if f.flags & PG_SWAPCACHE else 1):
+        return 0
+    if f.flags & PG_LOCKED or not trylock_page(m, pfn):
+        return 0
+    f.flags |= PG_LOCKED
+    remove_exclusive_swap_page(m, pfn)
+    f.flags &= ~<uint32_t>PG_LOCKED
+    return page_count(m, pfn) == 1
+
+
+cdef inline int may_reuse(machine_t *m, uint64_t e, uint32_t pfn) noexcept nogil:
+    """May the writer have the page in place? A page locked now (its write-out is being set up) is always copied."""
+    if m.rules.anon_exclusive:
+        return e & PTE_ANON and (e & PTE_EXCLUSIVE or reuse_unmarked(m, pfn))
+    return not (m.frames[pfn].flags & PG_LOCKED) and trylock_page(m, pfn) and can_share_swap_page(m, pfn)
+
+
 cdef int do_wp_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte) noexcept nogil:
     cdef uint64_t e = m.ptes[pte]
     cdef uint32_t old = pte_pfn(e)
     cdef uint32_t copy
     cdef mm_t *p = &m.mms[mm]
-    cdef uint64_t bits = vma_pte_prot(m.vmas[vma].flags) | maybe_mkwrite(m, vma) | PTE_D
+    cdef uint64_t bits = vma_pte_prot(m.vmas[vma].flags) | maybe_mkwrite(m, vma) | PTE_D | exclusive_mark(m)
     cdef uint64_t token
+    if m.vmas[vma].flags & VM_SHARED and m.rules.write_notify and not e & PTE_SPECIAL:
+        m.ptes[pte] = e | PTE_RW | PTE_D | PTE_A
+        set_page_dirty(m, old)
+        count(m, FAULT_NOTIFY)
+        return FAULT_MINOR
     if e & PTE_SPECIAL:
         token = m.page_token[old] if m.tokens_on else 0
         copy = new_anon_page(m, vma, token)
@@ -183,9 +230,8 @@ cdef int do_wp_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
         lru_cache_add_active(m, copy)
         map_anon(m, mm, vma, addr, pte, copy, bits)
         return FAULT_MINOR
-    # a page locked now (its write-out is being set up) is always copied
-    if not (m.frames[old].flags & PG_LOCKED) and trylock_page(m, old) and can_share_swap_page(m, old):
-        m.ptes[pte] = e | maybe_mkwrite(m, vma) | PTE_D | PTE_A
+    if may_reuse(m, e, old):
+        m.ptes[pte] = e | maybe_mkwrite(m, vma) | PTE_D | PTE_A | exclusive_mark(m)
         m.rmap.page_exclusive(m, old, vma, addr)
         count(m, COW_REUSES)
         return FAULT_MINOR
@@ -225,7 +271,8 @@ cdef void map_misplaced(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, 
     count(m, COW_COPIES)
     m.mms[mm].swapents -= 1
     lru_cache_add_active(m, copy)
-    map_anon(m, mm, vma, addr, pte, copy, vma_pte_prot(m.vmas[vma].flags) | maybe_mkwrite(m, vma) | PTE_D)
+    map_anon(m, mm, vma, addr, pte, copy, vma_pte_prot(m.vmas[vma].flags) | maybe_mkwrite(m, vma) | PTE_D
+             | exclusive_mark(m))
     put_page(m, pfn)
 
 
@@ -273,8 +320,9 @@ cdef int do_swap_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
     if vm_swap_full(m):
         remove_exclusive_swap_page(m, pfn)
     bits = vma_pte_prot(m.vmas[vma].flags) & ~<uint64_t>PTE_RW
-    if write and can_share_swap_page(m, pfn):
-        bits |= maybe_mkwrite(m, vma) | PTE_D
+    if e & PTE_EXCLUSIVE or (write and can_share_swap_page(m, pfn)):
+        # what is known to be nobody else's becomes writable even for a reader
+        bits |= maybe_mkwrite(m, vma) | (<uint64_t>PTE_D if write else 0) | exclusive_mark(m)
         write = 0
         exclusive = m.rules.avc_claim_swapin
     f.flags &= ~<uint32_t>PG_LOCKED
@@ -337,7 +385,8 @@ cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) n
             return do_swap_page(m, mm, vma, addr, pte, write)
         if pte_is_file(e):
             return do_file_page(m, mm, vma, addr, pte, write)
-        return FAULT_SIGBUS             # markers are not made by this kernel's calls
+        count(m, FAULT_GUARD)
+        return FAULT_SEGV_MAPERR
     if write:
         if not (e & PTE_RW):
             return do_wp_page(m, mm, vma, addr, pte)
@@ -376,6 +425,8 @@ cdef int fault_result(machine_t *m, uint32_t pid, int r) noexcept nogil:
         m.tasks[pid].min_flt += 1
     elif r == FAULT_SIGBUS:
         count(m, COUNT_SIGBUS)
+    elif r == FAULT_SEGV_MAPERR:
+        count(m, FAULT_SEGV)
     elif r == FAULT_OOM and m.host_error == 0 and m.tasks[pid].state == TASK_ALIVE:
         # "VM: killing process": the fault handler's own way out
         m.tasks[pid].state = TASK_DYING
@@ -396,6 +447,9 @@ cdef int do_page_fault(machine_t *m, uint32_t pid, uint64_t addr, int write) noe
     if vma == 0 or (addr < v.start and (not (v.flags & VM_GROWSDOWN) or m.calls.expand_stack(m, vma, addr) != 0)):
         count(m, FAULT_SEGV)
         return FAULT_SEGV_MAPERR
+    if m.rules.exec_only and (v.flags & (VM_READ | VM_WRITE | VM_EXEC)) == VM_EXEC:
+        count(m, FAULT_SEGV)
+        return FAULT_SEGV_PKUERR
     if not (v.flags & (VM_WRITE if write else (VM_READ | VM_EXEC | VM_WRITE))):
         count(m, FAULT_SEGV)
         return FAULT_SEGV_ACCERR
@@ -436,7 +490,7 @@ cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t
                 r = handle_mm_fault(m, vma, start, write)
             fault_result(m, pid, r)
             switch_point(m)
-            if r == FAULT_SIGBUS:
+            if r == FAULT_SIGBUS or r == FAULT_SEGV_MAPERR:
                 return -EFAULT
             if r < 0 or m.host_error != 0 or m.tasks[pid].state != TASK_ALIVE:
                 return -ENOMEM

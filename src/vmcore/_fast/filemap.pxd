@@ -4,7 +4,7 @@
 # A cached page has one reference for the cache, mapping = file, index = page offset, no PG_ANON. A second tree of the
 # same kind holds the content tokens "on disk", only after tokens came into use.
 from libc.stdint cimport uint32_t, uint64_t, int64_t
-from vmcore._fast.records cimport machine_t, file_t, PAGE_SIZE, PAGE_SHIFT
+from vmcore._fast.records cimport FILE_MAPPED, FILE_READONLY, machine_t, file_t, PAGE_SIZE, PAGE_SHIFT
 
 cdef enum:
     RADIX_PAGE = 1          # tags in the low two bits of a slot; value << 2
@@ -18,6 +18,10 @@ cdef enum:
 cdef inline uint64_t file_pages(const file_t *f) noexcept nogil:
     """Pages of i_size, the last one perhaps partial."""
     return (f.size >> PAGE_SHIFT) + ((f.size & (PAGE_SIZE - 1)) != 0)
+
+cdef inline int file_is_readonly(const file_t *f) noexcept nogil:
+    """No write through this handle: opened so, and no longer in the making (file_io.pyx)."""
+    return (f.flags & (FILE_READONLY | FILE_MAPPED)) == (FILE_READONLY | FILE_MAPPED)
 
 # ---- radix trees: root and height are two adjacent u32 (file.root/height or file.disk_root/disk_height)
 cdef uint64_t radix_get(machine_t *m, uint32_t *root, uint64_t index) noexcept nogil                 # 0 if empty
@@ -60,5 +64,7 @@ cdef void wait_on_page(machine_t *m, uint32_t pfn, uint32_t bits) noexcept nogil
 # truncate_inode_pages: pages, swap entries and disk tokens at index >= first go; waits for locks and writes. Nothing
 # may be mapped.
 cdef void drop_file_range(machine_t *m, uint32_t file, uint64_t first) noexcept nogil
+# The same of [first, last].
+cdef void drop_file_pages(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil
 # Drop one unmapped page from its cache with the cache's reference; its contents are given up (truncate_complete_page).
 cdef void drop_cached_page(machine_t *m, uint32_t pfn) noexcept nogil

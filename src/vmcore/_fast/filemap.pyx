@@ -283,13 +283,13 @@ cdef void drop_cached_page(machine_t *m, uint32_t pfn) noexcept nogil:
     remove_from_page_cache(m, pfn)
     put_page(m, pfn)
 
-cdef void drop_file_range(machine_t *m, uint32_t file, uint64_t first) noexcept nogil:
+cdef void drop_file_pages(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
     cdef file_t *f = &m.files[file]
     cdef uint64_t index = first, slot
     cdef uint32_t pfn
     # Every turn either empties the slot at index or finds it changed after a wait (a tmpfs page that went to swap).
     while True:
-        slot = radix_next(m, &f.root, &index, ~<uint64_t>0)
+        slot = radix_next(m, &f.root, &index, last)
         if slot == 0:
             break
         if (slot & RADIX_TAG) == RADIX_SWAP:
@@ -304,8 +304,12 @@ cdef void drop_file_range(machine_t *m, uint32_t file, uint64_t first) noexcept 
             drop_cached_page(m, pfn)
         put_page(m, pfn)
     index = first
-    while radix_next(m, &f.disk_root, &index, ~<uint64_t>0) != 0:
+    while radix_next(m, &f.disk_root, &index, last) != 0:
         radix_clear(m, &f.disk_root, index)
+
+
+cdef void drop_file_range(machine_t *m, uint32_t file, uint64_t first) noexcept nogil:
+    drop_file_pages(m, file, first, ~<uint64_t>0)
 
 
 # ---------------------------------------------------------------- page cache

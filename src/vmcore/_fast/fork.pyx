@@ -12,8 +12,9 @@ from libc.string cimport memset
 
 from vmcore._fast.records cimport (
     machine_t, mm_t, task_t, vma_t, CACHE_FS, CACHE_MM, CACHE_TASK, KILLED_FAULT, NR_RLIM, PAGE_MASK_LOW, PAGE_SHIFT,
-    POOL_MM, POOL_TASK, PTE_A, PTE_ANON, PTE_D, PTE_P, PTE_RW, PTE_SHIFT, PTE_USER, RLIM_MEMLOCK, RLIM_STACK,
-    TASK_ALIVE, TASK_DEAD, TASK_DYING, VM_ACCOUNT, VM_DONTCOPY, VM_EXEC, VM_LOCKED, VM_STACK_FLAGS)
+    POOL_MM, POOL_TASK, PTE_A, PTE_ANON, PTE_D, PTE_EXCLUSIVE, PTE_P, PTE_RW, PTE_SHIFT, PTE_USER, RLIM_MEMLOCK,
+    RLIM_STACK, TASK_ALIVE, TASK_DEAD, TASK_DYING, VM_ACCOUNT, VM_DONTCOPY, VM_EXEC, VM_LOCKED, VM_LOCKONFAULT,
+    VM_STACK_FLAGS, VM_WIPEONFORK)
 from vmcore._fast.pool cimport pool_alloc, pool_free, pool_reserve, safe_point
 from vmcore._fast.locks cimport (
     down_i_shared, down_mmap_sem, spin_lock_ptl, spin_unlock_ptl, up_i_shared, up_mmap_sem)
@@ -300,9 +301,10 @@ cdef uint32_t vma_copy(machine_t *m, uint32_t cmm, uint32_t parent) noexcept nog
     c.end = p.end
     c.pgoff = p.pgoff
     c.private_data = p.private_data
-    c.flags = p.flags & ~<uint32_t>VM_LOCKED
+    c.flags = p.flags & ~<uint32_t>(VM_LOCKED | VM_LOCKONFAULT)
     c.mm = cmm
-    if m.rmap.vma_fork(m, child, parent) < 0:
+    # a vma that is wiped starts without pages
+    if p.flags & <uint32_t>VM_WIPEONFORK == 0 and m.rmap.vma_fork(m, child, parent) < 0:
         vma_free(m, child)
         return 0
     # vma_link would put the file's vma at the tail of its index; fork's place is next to the parent
@@ -396,6 +398,8 @@ cdef int install_arg_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr
         m.page_token[pfn] = 0
     lru_cache_add_active(m, pfn)
     m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | <uint64_t>(PTE_P | PTE_RW | PTE_USER | PTE_A | PTE_D | PTE_ANON)
+    if m.rules.anon_exclusive:
+        m.ptes[pte] |= PTE_EXCLUSIVE
     p.rss += 1
     p.anon_rss += 1
     p.anon_written += 1

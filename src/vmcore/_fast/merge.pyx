@@ -15,9 +15,10 @@ has a veto: the pages of A, X and N must be found through whatever vma covers th
 a neighbour and has no anon_vma of its own adopts the neighbour's first, which may need memory. When a border moves
 (4, 5), 2.6.7 itself forgot that, and lost pages; the fix is of 2.6.8 and is always in here (5.8).
 
-Not merged: who asks for a flag of rules.merge_special. Today's kernels (rules.merge_keep_next) let
-N grow over X in case 8; user space cannot tell, but links of anon_vmas are copied to the other one. VMA_MERGES counts
-ranges that went to a neighbour, and neighbours that joined as well.
+Flags of rules.merge_ignored may differ, and who takes in a vma that has one has it then. Not merged: who asks for a
+flag of rules.merge_special. Today's kernels (rules.merge_keep_next) let N grow over X in case 8; user space cannot
+tell, but links of anon_vmas are copied to the other one. VMA_MERGES counts ranges that went to a neighbour, and
+neighbours that joined as well.
 """
 from libc.errno cimport ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
@@ -95,7 +96,9 @@ cdef uint32_t mergeable_neighbour(machine_t *m, uint32_t vma, int above) noexcep
     cdef vma_t *v = &m.vmas[vma]
     cdef uint32_t near = v.next if above else v.prev
     cdef vma_t *n = &m.vmas[near]
-    if near == 0 or n.anon_vma == 0 or n.file != v.file or ((n.flags ^ v.flags) & ~(m.rules.merge_ignored | VM_ACCESS)) != 0:
+    if near == 0 or n.anon_vma == 0 or n.file != v.file:
+        return 0
+    if (n.flags ^ v.flags) & ~(m.rules.merge_ignored | <uint32_t>VM_ACCESS):
         return 0
     if above:
         return near if v.end == n.start and v.pgoff + pages_of(v) == n.pgoff else 0
@@ -120,6 +123,7 @@ cdef void swallow(machine_t *m, uint32_t keep, uint32_t dying) noexcept nogil:
         index_remove(m, dying)
         up_i_shared(m, file)
     unlink_list_tree(m, dying)
+    m.vmas[keep].flags |= m.vmas[dying].flags & m.rules.merge_ignored
     if m.mms[mm].mmap_cache == dying:
         m.mms[mm].mmap_cache = keep
     m.rmap.vma_merge(m, keep, dying)
@@ -150,9 +154,11 @@ cdef int vma_shift(machine_t *m, uint32_t vma, uint64_t border) noexcept nogil:
     if (adopt(m, vma, above) if border > v.end else adopt(m, above, vma)) < 0:
         return -ENOMEM
     if border > v.end:
+        v.flags |= n.flags & m.rules.merge_ignored
         vma_set_range(m, above, border, n.end, pgoff)
         vma_set_range(m, vma, v.start, border, v.pgoff)
     else:
+        n.flags |= v.flags & m.rules.merge_ignored
         vma_set_range(m, vma, v.start, border, v.pgoff)
         vma_set_range(m, above, border, n.end, pgoff)
     count(m, VMA_MERGES)
@@ -191,8 +197,8 @@ cdef uint32_t merge_up(machine_t *m, uint32_t prev, uint32_t x, uint32_t n, uint
     return prev if grow(m, prev, x, n, p.start, end, p.pgoff, like) == 0 else 0
 
 
-cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr, uint64_t end, uint32_t flags,
-                        uint32_t file, uint64_t pgoff, uint32_t like) noexcept nogil:
+cdef uint32_t merge_range(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr, uint64_t end, uint32_t flags,
+                          uint32_t file, uint64_t pgoff, uint32_t like) noexcept nogil:
     cdef uint64_t pages = (end - addr) >> PAGE_SHIFT
     cdef uint32_t next = m.vmas[prev].next if prev != 0 else m.mms[mm].mmap
     cdef uint32_t x = 0             # starts where the range does and is part of it
@@ -220,3 +226,11 @@ cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr,
     if x == 0 or m.rules.merge_keep_next:
         return next if grow(m, next, x, 0, addr, n.end, n.pgoff - pages, like) == 0 else 0  # case 3; 8 as of today
     return x if grow(m, x, next, 0, addr, n.end, n.pgoff - pages, like) == 0 else 0     # case 8
+
+
+cdef uint32_t vma_merge(machine_t *m, uint32_t mm, uint32_t prev, uint64_t addr, uint64_t end, uint32_t flags,
+                        uint32_t file, uint64_t pgoff, uint32_t like) noexcept nogil:
+    cdef uint32_t vma = merge_range(m, mm, prev, addr, end, flags, file, pgoff, like)
+    if vma != 0:
+        m.vmas[vma].flags |= flags & m.rules.merge_ignored
+    return vma

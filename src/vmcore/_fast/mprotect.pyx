@@ -7,48 +7,21 @@ vma_merge joins (2.6.7 and later), before anything is split.
 from libc.errno cimport EACCES, EINVAL, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
-from vmcore._fast.locks cimport down_mmap_sem, spin_lock_ptl, spin_unlock_ptl, up_mmap_sem
+from vmcore._fast.locks cimport down_mmap_sem, up_mmap_sem
 from vmcore._fast.merge cimport vma_absorb, vma_may_join, vma_merge
 from vmcore._fast.mmap cimport (
     PROT_BITS, PROT_GROWSDOWN, PROT_GROWSUP, PROT_SEM, page_align, vm_enough_memory, vm_unacct_memory)
-from vmcore._fast.pagetable cimport next_leaf, pte_present
 from vmcore._fast.pool cimport safe_point
+from vmcore._fast.protection cimport change_protection
 from vmcore._fast.records cimport (
-    PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN,
-    VM_GROWSUP, VM_HUGETLB, VM_READ, VM_SHARED, VM_WRITE, machine_t, vma_t)
-from vmcore._fast.vma cimport find_vma_prev, split_vma, vm_stat_account, vma_pte_prot, vma_set_range
+    PAGE_MASK_LOW, PAGE_SHIFT, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_GROWSUP, VM_HUGETLB, VM_READ, VM_SHARED,
+    VM_WRITE, machine_t, vma_t)
+from vmcore._fast.vma cimport find_vma_prev, split_vma, vm_stat_account, vma_set_range
 
 cdef enum:
     MERGE_PREV = 1          # rules.merge_mprotect
     MERGE_ALL = 2
     WALK_STRETCH = 4096     # vmas between safe points
-
-
-cdef void change_protection(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
-    """Present ptes get the vma's protection and keep frame, dirty and software bits; all come out young, because the
-    protection map says so, as in the kernel. Swap and file ptes stay. In private vmas no pte is writable after it."""
-    cdef vma_t *v = &m.vmas[vma]
-    cdef uint64_t bits = vma_pte_prot(v.flags)
-    cdef uint64_t keep = ~<uint64_t>(PTE_P | PTE_RW | PTE_USER | PTE_PROTNONE)
-    cdef uint64_t addr = start
-    cdef uint64_t stop
-    cdef uint64_t *e
-    cdef uint32_t leaf
-    spin_lock_ptl(m, v.mm)
-    while addr < end:
-        leaf = next_leaf(m, v.mm, &addr, end)
-        if leaf == 0:
-            break
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > end:
-            stop = end
-        e = &m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> PAGE_SHIFT) & m.pt_mask)]
-        while addr < stop:
-            if pte_present(e[0]):
-                e[0] = (e[0] & keep) | bits
-            e += 1
-            addr += PAGE_SIZE
-    spin_unlock_ptl(m, v.mm)
 
 
 cdef inline int may_join_below(machine_t *m, uint32_t below, uint32_t vma, uint32_t flags) noexcept nogil:

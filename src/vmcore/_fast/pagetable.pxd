@@ -7,7 +7,7 @@
 # nr_page_table_pages (2004 kernels counted only those), come from highmem with rules.highpte.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport (
-    SPANS, machine_t, mm_t, span_t, PTE_P, PTE_PROTNONE, PTE_SHIFT, PTE_KIND, PTE_SWAP, PTE_FILE)
+    SPANS, machine_t, mm_t, span_t, PTE_P, PTE_PROTNONE, PTE_SHIFT, PTE_KIND, PTE_SWAP, PTE_FILE, PTE_MARKER)
 
 cdef inline int pte_present(uint64_t pte) noexcept nogil:
     """The page is there: mapped, or mapped without access (PROT_NONE)."""
@@ -18,6 +18,10 @@ cdef inline int pte_is_swap(uint64_t pte) noexcept nogil:
 
 cdef inline int pte_is_file(uint64_t pte) noexcept nogil:
     return (pte & (PTE_P | PTE_PROTNONE | PTE_KIND)) == PTE_FILE
+
+cdef inline int pte_is_marker(uint64_t pte) noexcept nogil:
+    """A guard marker: no page, and none may come."""
+    return pte == PTE_MARKER
 
 cdef inline uint32_t pte_pfn(uint64_t pte) noexcept nogil:
     return <uint32_t>(pte >> PTE_SHIFT)

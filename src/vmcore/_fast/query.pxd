@@ -12,7 +12,8 @@ cdef packed struct pagemap_t:   # dtype pagemap_t in records.py
     uint8_t dirty           # pte or frame
     uint8_t accessed
     uint8_t writable        # by the pte, without a fault
-    uint8_t pad[3]
+    uint8_t guard           # a guard marker; swapped is set too, as in pagemap
+    uint8_t pad[2]
     uint32_t frame
     uint64_t slot           # global slot if swapped, 0 otherwise
 

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport find_page
 from vmcore._fast.pagetable cimport (
-    next_leaf, pte_is_file, pte_is_swap, pte_lookup, pte_pfn, pte_pgoff, pte_present, pte_swp)
+    next_leaf, pte_is_file, pte_is_marker, pte_is_swap, pte_lookup, pte_pfn, pte_pgoff, pte_present, pte_swp)
 from vmcore._fast.records cimport (
     PG_DIRTY, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SPECIAL, VM_NONLINEAR, machine_t, vma_t,
 )
@@ -38,6 +38,9 @@ cdef inline void pagemap_one(machine_t *m, uint64_t pte, pagemap_t *out) noexcep
         out.slot = swp_slot(m, pte_swp(pte))
     elif pte_is_file(pte):
         out.file = 1
+    elif pte_is_marker(pte):
+        out.guard = 1
+        out.swapped = 1
 
 
 cdef void pagemap_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, pagemap_t *out) noexcept nogil:
@@ -82,7 +85,7 @@ cdef int mincore_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, uin
             out[page - first] = m.swap_slots[swp_slot(m, pte_swp(pte))].cache != 0
         elif pte_is_file(pte):
             out[page - first] = find_page(m, v.file, pte_pgoff(pte)) != 0
-        elif v.file != 0:
+        elif v.file != 0:           # nothing there, or a guard marker
             out[page - first] = find_page(m, v.file, v.pgoff + page - (v.start >> 12)) != 0
     return 0
 

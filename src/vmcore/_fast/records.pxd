@@ -65,6 +65,7 @@ cdef enum:
     PG_ACTIVE = 1 << 6
     PG_SLAB = 1 << 7
     PG_HIGHMEM = 1 << 8
+    PG_LAZYFREE = 1 << 9    # anonymous and not swap-backed (MADV_FREE): reclaim drops it if it is clean
     PG_RESERVED = 1 << 11
     PG_PRIVATE = 1 << 12    # has buffers
     PG_WRITEBACK = 1 << 13
@@ -100,6 +101,9 @@ cdef enum:
     PTE_PROTNONE = 1 << 7   # page is there, no access; pte_present() is true
     PTE_ANON = 1 << 9       # software: the page is anonymous (private copy), so walks need no frame
     PTE_SPECIAL = 1 << 10   # software: reserved page (zero page, device): no rss, no rmap
+    # software, rules.anon_exclusive: nobody else can have the anonymous page, or swap slot, of this pte. The kernel
+    # marks the page (PG_anon_exclusive) and the swap pte; such a page has one pte, and there fork clears it for nothing
+    PTE_EXCLUSIVE = 1 << 11
     PTE_SWAP = 1 << 3       # not present: value is a swap entry
     PTE_FILE = 1 << 4       # not present: value is a file page offset (nonlinear)
     PTE_MARKER = 3 << 3     # not present: guard marker
@@ -138,6 +142,7 @@ cdef enum:
     VM_PFNMAP = 0x400
     VM_RESERVED = 0x400
     VM_DENYWRITE = 0x800
+    VM_MAYBE_GUARD = 0x800          # today: guard markers were put here once
     VM_EXECUTABLE = 0x1000
     VM_LOCKED = 0x2000
     VM_IO = 0x4000
@@ -271,6 +276,7 @@ cdef enum:
     FILE_UNLINKED = 2       # anonymous shared memory: goes with its last mapping
     FILE_TRUNCATED = 4
     FILE_OPEN = 8           # the Python face holds a reference
+    FILE_MAPPED = 16        # was mapped once: from then on a FILE_READONLY one is not written
 
 cdef packed struct file_t:      # inode + address_space
     uint32_t kind           # FILE_*; 0 = free record
@@ -570,6 +576,10 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t avc_reuse
     uint32_t avc_root_lock  # ... 1: one lock a fork tree (2.6.36), and page_referenced only tries to get it
     uint32_t avc_claim_swapin       # ... 1: a page found exclusive at swap-in goes to its vma's own anon_vma
+    uint32_t anon_exclusive         # 1: who may write an anonymous page in place is known by PTE_EXCLUSIVE (5.19)
+    uint32_t fault_around   # 1: a read fault on a file maps cached pages around (3.15): m.fault_around_bytes
+    uint32_t write_notify   # 1: shared ptes of regular files are read-only until the page is written (2.6.19)
+    uint32_t exec_only      # 1: memory that is executable only cannot be read (a protection key, 4.9)
     uint32_t reserved_unmap_bug     # 1: an unmap in a VM_RESERVED vma is a BUG (-aa1), else FAIL
     uint32_t anonmm_full_walk       # 1: walks of a group begin at its head, not at the page's own mm (anonmm of 2003)
     uint32_t rmap_nodes     # RMAP_NODES_*: whose further mappings take pte_chain nodes
@@ -711,6 +721,9 @@ cdef struct reclaim_ops:    # one reclaim policy
     uint32_t (*alloc)(machine_t *m, uint32_t gfp, uint32_t order) noexcept nogil    # __alloc_pages; NULL: that of 2.6
     void (*kswapd)(machine_t *m) noexcept nogil
     uint64_t (*reclaim)(machine_t *m, uint64_t pages) noexcept nogil
+    # One page on the LRU, young or not, as MADV_PAGEOUT wants it: unmapped, and freed or on its way to swap if it can
+    # be. NULL: this policy does not have it
+    void (*reclaim_page)(machine_t *m, uint32_t pfn) noexcept nogil
 
 cdef struct up_ops:         # the calls that go up the import order; set by engine
     int (*poll)(machine_t *m) noexcept nogil                            # host signals; < 0: interrupted
@@ -842,6 +855,7 @@ cdef struct machine_t:
     uint32_t overcommit_ratio
     uint32_t lower_zone_protection
     uint32_t max_map_count
+    uint32_t fault_around_bytes     # a power of two
     uint32_t stack_guard_gap        # pages
     uint32_t disable_cap_mlock      # -aa's sysctl of 2004: mlock needs no capability
     uint64_t mmap_min_addr          # bytes

@@ -205,6 +205,10 @@ kernel_rules = _record(
             "avc_reuse",
             "avc_root_lock",
             "avc_claim_swapin",
+            "anon_exclusive",
+            "fault_around",
+            "write_notify",
+            "exec_only",
             "reserved_unmap_bug",
             "anonmm_full_walk",
             "rmap_nodes",
@@ -276,11 +280,12 @@ pagemap_t = np.dtype(
             "dirty",
             "accessed",
             "writable",
+            "guard",
             "frame",
             "slot",
         ],
-        "formats": ["?"] * 9 + [_u4, _u8],
-        "offsets": [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16],
+        "formats": ["?"] * 10 + [_u4, _u8],
+        "offsets": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16],
         "itemsize": 24,
     }
 )
@@ -351,6 +356,7 @@ PG_LRU = 1 << 5
 PG_ACTIVE = 1 << 6
 PG_SLAB = 1 << 7
 PG_HIGHMEM = 1 << 8
+PG_LAZYFREE = 1 << 9
 PG_RESERVED = 1 << 11
 PG_PRIVATE = 1 << 12
 PG_WRITEBACK = 1 << 13
@@ -373,6 +379,7 @@ PTE_D = 1 << 6
 PTE_PROTNONE = 1 << 7
 PTE_ANON = 1 << 9
 PTE_SPECIAL = 1 << 10
+PTE_EXCLUSIVE = 1 << 11
 PTE_SWAP = 1 << 3
 PTE_FILE = 1 << 4
 PTE_MARKER = 3 << 3
@@ -392,6 +399,7 @@ VM_GROWSUP = 0x200
 VM_PFNMAP = 0x400
 VM_RESERVED = 0x400
 VM_DENYWRITE = 0x800
+VM_MAYBE_GUARD = 0x800
 VM_EXECUTABLE = 0x1000
 VM_LOCKED = 0x2000
 VM_IO = 0x4000
@@ -425,6 +433,7 @@ FILE_DEVICE = 3
 FILE_READONLY = 1
 FILE_UNLINKED = 2
 FILE_TRUNCATED = 4
+FILE_MAPPED = 16
 FILE_OPEN = 8
 
 LRU_SLOT_BITS = 10

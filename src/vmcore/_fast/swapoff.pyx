@@ -35,7 +35,8 @@ from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_swp, swp_pte
 from vmcore._fast.pool cimport pool_reserve, safe_point
 from vmcore._fast.records cimport (
     FILE_SHMEM, MAX_SWAPFILES, PAGE_MASK_LOW, PAGE_SHIFT, PF_SWAPOFF, PF_SWAPOFF_FAILED, PG_DIRTY, PG_LOCKED,
-    PG_SWAPCACHE, PG_WRITEBACK, POOL_FILE, POOL_SCRATCH, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SHIFT, SWAP_MAP_BAD,
+    PG_SWAPCACHE, PG_WRITEBACK, POOL_FILE, POOL_SCRATCH, PTE_A, PTE_ANON, PTE_D, PTE_EXCLUSIVE, PTE_RW, PTE_SHIFT,
+    SWAP_MAP_BAD,
     SWAP_MAP_MAX, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED, SWP_WRITEOK, TASK_DYING, file_t, frame_t, machine_t,
     swap_area_t,
 )
@@ -164,11 +165,11 @@ cdef int unuse_pte(machine_t *m, uint32_t entry, uint32_t pfn, uint32_t pte) noe
     cdef uint64_t swapped = swp_pte(entry)
     cdef uint32_t table = pte >> m.pt_shift
     cdef uint32_t mm, vma, copy = 0, prev = 0
-    cdef uint64_t addr
+    cdef uint64_t addr, exclusive
     if m.rmap.reserve(m) != 0:
         return -ENOMEM
     mm = m.tables[table].mm
-    if mm == 0 or m.ptes[pte] != swapped:
+    if mm == 0 or m.ptes[pte] & ~<uint64_t>PTE_EXCLUSIVE != swapped:
         return 0
     addr = (m.tables[table].base & ~<uint64_t>PAGE_MASK_LOW) + (<uint64_t>(pte & m.pt_mask) << PAGE_SHIFT)
     vma = find_vma_prev(m, mm, addr, &prev)
@@ -180,7 +181,7 @@ cdef int unuse_pte(machine_t *m, uint32_t entry, uint32_t pfn, uint32_t pte) noe
         copy = alloc_pages(m, GFP_HIGHUSER, 0)      # the page itself is locked, so a relative keeps it where it is
         if copy == 0:
             return -ENOMEM
-    if m.tables[table].mm != mm or m.ptes[pte] != swapped:
+    if m.tables[table].mm != mm or m.ptes[pte] & ~<uint64_t>PTE_EXCLUSIVE != swapped:
         if copy != 0:
             put_page(m, copy)
         return 0
@@ -194,7 +195,8 @@ cdef int unuse_pte(machine_t *m, uint32_t entry, uint32_t pfn, uint32_t pte) noe
     m.mms[mm].rss += 1
     m.mms[mm].anon_rss += 1
     m.mms[mm].swapents -= 1
-    m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | PTE_ANON | (
+    exclusive = m.ptes[pte] & PTE_EXCLUSIVE
+    m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | PTE_ANON | exclusive | (
         vma_pte_prot(m.vmas[vma].flags) & ~<uint64_t>(PTE_RW | PTE_A | PTE_D))
     m.rmap.page_add(m, pfn, vma, addr, pte, 1)      # our own reference stays: the pte's is the mapcount
     if copy != 0:

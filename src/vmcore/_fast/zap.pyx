@@ -3,6 +3,9 @@
 Source: zap_pte_range, zap_page_range and invalidate_mmap_range of mm/memory.c 2.6.5; fact sheet linux-2004 sections
 6.9, 4.10.
 
+What stays is the caller's choice (zap_how): guard markers outlive all but munmap and exit, and a hole that is punched
+into a file leaves private copies of its pages.
+
 A page that stays mapped elsewhere loses one count and nothing else, so without chains its frame record is read only for
 a dirty or young bit to be passed on. mapcount and frame records are fetched ZAP_AHEAD entries before they are needed.
 """
@@ -15,7 +18,7 @@ from vmcore._fast.counters cimport count_n, TRUNCATE_ORPHANS, ZAP_PTES
 from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
 from vmcore._fast.filemap cimport set_page_dirty
-from vmcore._fast.pagetable cimport file_pte, next_leaf, pte_is_swap, pte_swp
+from vmcore._fast.pagetable cimport file_pte, next_leaf, pte_is_marker, pte_is_swap, pte_swp
 from vmcore._fast.prefetch cimport prefetch_write
 
 cdef enum:
@@ -66,7 +69,13 @@ cdef inline void zap_present(machine_t *m, uint64_t pte, uint32_t at, int chains
     free_page_and_swap_cache(m, pfn)
 
 
-cdef void zap_leaf(machine_t *m, uint32_t mm, uint32_t at, uint32_t n) noexcept nogil:
+cdef inline int stays(uint64_t pte, int how) noexcept nogil:
+    if pte_is_marker(pte):
+        return 1
+    return how == ZAP_FILE and (pte_is_swap(pte) or (pte & PTE_ANON) != 0)
+
+
+cdef void zap_leaf(machine_t *m, uint32_t mm, uint32_t at, uint32_t n, int how) noexcept nogil:
     """n entries of one leaf table from pte index `at`."""
     cdef uint64_t *e = &m.ptes[at]
     cdef mm_t *mp = &m.mms[mm]
@@ -83,7 +92,7 @@ cdef void zap_leaf(machine_t *m, uint32_t mm, uint32_t at, uint32_t n) noexcept 
         if i + <uint32_t>ZAP_AHEAD < n:
             look_ahead(m, e[i + <uint32_t>ZAP_AHEAD], e[i + <uint32_t>ZAP_CHAIN_AHEAD], chains)
         pte = e[i]
-        if pte == 0:
+        if pte == 0 or (how != 0 and stays(pte, how)):
             continue
         e[i] = 0
         if pte & (PTE_P | PTE_PROTNONE):
@@ -102,7 +111,7 @@ cdef void zap_leaf(machine_t *m, uint32_t mm, uint32_t at, uint32_t n) noexcept 
     mp.swapents -= swapped
 
 
-cdef void zap_page_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
+cdef void zap_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end, int how) noexcept nogil:
     cdef uint32_t mm = m.vmas[vma].mm
     cdef uint64_t a = start
     cdef uint64_t stop
@@ -118,8 +127,12 @@ cdef void zap_page_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t en
         if stop > end:
             stop = end
         zap_leaf(m, mm, (t << m.pt_shift) | (<uint32_t>(a >> PTE_SHIFT) & m.pt_mask),
-                 <uint32_t>((stop - a) >> PAGE_SHIFT))
+                 <uint32_t>((stop - a) >> PAGE_SHIFT), how)
         a = stop
+
+
+cdef void zap_page_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
+    zap_range(m, vma, start, end, ZAP_ALL)
 
 
 # ---------------------------------------------------------------- the mappings of a part of a file
@@ -180,7 +193,7 @@ cdef void unmap_nonlinear_vmas(machine_t *m, uint32_t file, uint64_t first, uint
         vma = m.i_mmap.next(m, &it)
 
 
-cdef void unmap_mapping_range(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
+cdef void unmap_mapping_pages(machine_t *m, uint32_t file, uint64_t first, uint64_t last, int how) noexcept nogil:
     cdef i_mmap_iter it
     cdef uint64_t lo, hi
     cdef uint32_t vma
@@ -192,6 +205,10 @@ cdef void unmap_mapping_range(machine_t *m, uint32_t file, uint64_t first, uint6
         hi = v.pgoff + ((v.end - v.start) >> PAGE_SHIFT) - 1
         if hi > last:
             hi = last
-        zap_page_range(m, vma, v.start + ((lo - v.pgoff) << PAGE_SHIFT), v.start + ((hi - v.pgoff + 1) << PAGE_SHIFT))
+        zap_range(m, vma, v.start + ((lo - v.pgoff) << PAGE_SHIFT), v.start + ((hi - v.pgoff + 1) << PAGE_SHIFT), how)
         vma = m.i_mmap.next(m, &it)
     unmap_nonlinear_vmas(m, file, first, last)
+
+
+cdef void unmap_mapping_range(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
+    unmap_mapping_pages(m, file, first, last, ZAP_PAGES)

@@ -6,80 +6,25 @@ first vma that may not have these rights, is changed.
 A private mapping is charged when it first becomes writable. It is paid back if it loses the right while nothing was
 ever written there (no anon_vma): such a vma is like one that was mapped so, and merges with it.
 
-Ptes keep their young and dirty bits, unlike in 2004. A private page becomes writable at once, without a fault, if it is
-anonymous and this pte alone has it; a shared one if its file does not want to hear of the first write, or heard.
+What becomes of the ptes is in protection.pyx.
 """
 from libc.errno cimport EACCES, EINVAL, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.calls.limits_6 cimport may_expand_vm
-from vmcore._fast.locks cimport down_mmap_sem, spin_lock_ptl, spin_unlock_ptl, up_mmap_sem
-from vmcore._fast.merge cimport vma_merge
+from vmcore._fast.calls.modify_6 cimport vma_modify_flags
+from vmcore._fast.locks cimport down_mmap_sem, up_mmap_sem
 from vmcore._fast.mmap cimport (
     PROT_BITS, PROT_GROWSDOWN, PROT_GROWSUP, PROT_SEM, page_align, vm_enough_memory, vm_unacct_memory)
-from vmcore._fast.pagetable cimport next_leaf, pte_pfn, pte_present
 from vmcore._fast.pool cimport safe_point
+from vmcore._fast.protection cimport change_protection
 from vmcore._fast.records cimport (
-    FILE_REGULAR, PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PG_SWAPCACHE, PTE_ANON, PTE_D, PTE_P, PTE_PROTNONE, PTE_RW,
-    PTE_SPECIAL, PTE_USER, VM_ACCOUNT, VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE,
+    PAGE_MASK_LOW, PAGE_SHIFT, VM_ACCOUNT, VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE,
     machine_t, vma_t)
-from vmcore._fast.vma cimport find_vma_prev, split_vma, vm_stat_account, vma_pte_prot
+from vmcore._fast.vma cimport find_vma_prev, vm_stat_account
 
 cdef enum:
     WALK_STRETCH = 4096     # vmas between safe points
-
-
-cdef inline uint64_t new_pte(machine_t *m, vma_t *v, uint64_t e, uint64_t bits) noexcept nogil:
-    """pte_modify, and can_change_pte_writable. bits: those of the vma's protection."""
-    cdef uint64_t prot = PTE_P | PTE_RW | PTE_USER | PTE_PROTNONE
-    e = (e & ~prot) | (bits & prot)
-    if e & PTE_PROTNONE or (v.flags & VM_WRITE) == 0 or e & PTE_SPECIAL:
-        return e
-    if v.flags & VM_SHARED:
-        # a file on disk makes the page writable when it hears of the write
-        if m.files[v.file].kind == FILE_REGULAR and (e & PTE_D) == 0:
-            e &= ~<uint64_t>PTE_RW
-    elif e & PTE_ANON and m.mapcount[pte_pfn(e)] == 1 and not m.frames[pte_pfn(e)].flags & PG_SWAPCACHE:
-        e |= PTE_RW
-    return e
-
-
-cdef void change_protection(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
-    cdef vma_t *v = &m.vmas[vma]
-    cdef uint64_t bits = vma_pte_prot(v.flags)
-    cdef uint64_t addr = start
-    cdef uint64_t stop
-    cdef uint64_t *e
-    cdef uint32_t leaf
-    spin_lock_ptl(m, v.mm)
-    while addr < end:
-        leaf = next_leaf(m, v.mm, &addr, end)
-        if leaf == 0:
-            break
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > end:
-            stop = end
-        e = &m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> PAGE_SHIFT) & m.pt_mask)]
-        while addr < stop:
-            if pte_present(e[0]):
-                e[0] = new_pte(m, v, e[0], bits)
-            e += 1
-            addr += PAGE_SIZE
-    spin_unlock_ptl(m, v.mm)
-
-
-cdef uint32_t vma_modify(machine_t *m, uint32_t prev, uint32_t vma, uint64_t start, uint64_t end,
-                         uint32_t flags) noexcept nogil:
-    cdef vma_t *v = &m.vmas[vma]
-    cdef uint32_t merged = vma_merge(m, v.mm, prev, start, end, flags, v.file,
-                                     v.pgoff + ((start - v.start) >> PAGE_SHIFT), vma)
-    if merged != 0:
-        return merged
-    if start != v.start and split_vma(m, vma, start, 1) == 0:
-        return 0
-    if end != v.end and split_vma(m, vma, end, 0) == 0:
-        return 0
-    return vma
 
 
 cdef int mprotect_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint32_t *prev, uint64_t start, uint64_t end,
@@ -105,12 +50,11 @@ cdef int mprotect_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint32_t *prev
             flags |= VM_ACCOUNT
     elif old & VM_ACCOUNT and v.file == 0 and v.anon_vma == 0:
         flags &= ~<uint32_t>VM_ACCOUNT
-    merged = vma_modify(m, prev[0], vma, start, end, flags)
+    merged = vma_modify_flags(m, vma, start, end, flags)
     if merged == 0:
         vm_unacct_memory(m, charged)
         return -ENOMEM
     prev[0] = merged
-    m.vmas[merged].flags = flags
     change_protection(m, merged, start, end)
     if old & VM_ACCOUNT and (flags & VM_ACCOUNT) == 0:
         vm_unacct_memory(m, pages)

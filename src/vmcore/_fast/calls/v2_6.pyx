@@ -7,10 +7,12 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from vmcore._fast.fault cimport expand_stack, make_pages_present
+from vmcore._fast.madvise cimport do_madvise
 from vmcore._fast.mlock cimport do_mlock, do_mlockall, do_munlockall
 from vmcore._fast.mmap cimport MAP_NONBLOCK, do_brk, do_mmap, do_munmap
 from vmcore._fast.mprotect cimport do_mprotect
 from vmcore._fast.mremap cimport do_mremap
+from vmcore._fast.msync cimport do_msync
 from vmcore._fast.nonlinear cimport do_remap_file_pages
 from vmcore._fast.query cimport mincore_fill
 from vmcore._fast.records cimport PAGE_MASK_LOW, PAGE_SHIFT, machine_t, mm_calls
@@ -21,20 +23,12 @@ cdef int remap_file_pages(machine_t *m, uint32_t pid, uint64_t start, uint64_t s
     return do_remap_file_pages(m, pid, start, size, prot, pgoff, (flags & MAP_NONBLOCK) != 0)
 
 
-cdef int madvise(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int advice) noexcept nogil:
-    return -ENOSYS
-
-
 cdef int mlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil:
     return do_mlock(m, pid, addr, length, 1) if flags == 0 else -ENOSYS     # mlock2 came with 4.4
 
 
 cdef int munlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil:
     return do_mlock(m, pid, addr, length, 0)
-
-
-cdef int msync(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil:
-    return -ENOSYS
 
 
 cdef int mincore(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint8_t *vec) noexcept nogil:
@@ -53,12 +47,12 @@ ops.mprotect = do_mprotect
 ops.mremap = do_mremap
 ops.brk = do_brk
 ops.remap_file_pages = remap_file_pages
-ops.madvise = madvise
+ops.madvise = do_madvise
 ops.mlock = mlock
 ops.munlock = munlock
 ops.mlockall = do_mlockall
 ops.munlockall = do_munlockall
-ops.msync = msync
+ops.msync = do_msync
 ops.mincore = mincore
 ops.expand_stack = expand_stack
 ops.populate = populate

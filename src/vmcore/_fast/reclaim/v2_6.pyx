@@ -21,23 +21,23 @@ from libc.string cimport memcpy
 from vmcore._fast.clock cimport wait_event
 from vmcore._fast.counters cimport (
     ALLOCSTALL, EXITS, KSWAPD_STEAL, NR_COUNTERS, PAGEOUTRUN, PGACTIVATE, PGALLOC_DMA, PGALLOC_HIGH, PGALLOC_NORMAL,
-    PGDEACTIVATE, PGFREE, PGREFILL_HIGH, PGROTATED, RMAP_NONLINEAR_PTES, RMAP_PTES_EXAMINED, RMAP_UNMAP_SUCCESS,
-    PGSCAN_DIRECT_HIGH,
-    PGSCAN_KSWAPD_HIGH, PGSTEAL_HIGH, RECLAIM_ACTIVATE_NOSWAP, RECLAIM_ACTIVATE_REFERENCED, RECLAIM_ACTIVATE_UNMAP,
-    RECLAIM_ACTIVATE_WRITEPAGE, RECLAIM_KEEP_AGAIN, RECLAIM_KEEP_COUNT, RECLAIM_KEEP_DIRTY, RECLAIM_KEEP_LOCKED,
-    RECLAIM_KEEP_WRITEBACK, RECLAIM_PRIORITY_MIN, count, count_n, count_zone,
-)
+    PGDEACTIVATE, PGFREE, PGLAZYFREED, PGREFILL_HIGH, PGROTATED, RMAP_NONLINEAR_PTES, RMAP_PTES_EXAMINED,
+    RMAP_UNMAP_SUCCESS, PGSCAN_DIRECT_HIGH, PGSCAN_KSWAPD_HIGH, PGSTEAL_HIGH, RECLAIM_ACTIVATE_NOSWAP,
+    RECLAIM_ACTIVATE_REFERENCED, RECLAIM_ACTIVATE_UNMAP, RECLAIM_ACTIVATE_WRITEPAGE, RECLAIM_KEEP_AGAIN,
+    RECLAIM_KEEP_COUNT, RECLAIM_KEEP_DIRTY, RECLAIM_KEEP_LOCKED, RECLAIM_KEEP_WRITEBACK, RECLAIM_PRIORITY_MIN, count,
+    count_n, count_zone)
 from vmcore._fast.filemap cimport clear_page_dirty, file_writepage, remove_from_page_cache
 from vmcore._fast.frame cimport (
-    GFP_FS_, GFP_HIGHMEM_, GFP_IO_, GFP_KERNEL, GFP_NORETRY_, page_count, page_mapped,
+    GFP_FS_, GFP_HIGHMEM_, GFP_IO_, GFP_KERNEL, GFP_NORETRY_, page_count, page_mapped, pfn_zone,
 )
 from vmcore._fast.locks cimport page_map_lock, page_map_unlock, trylock_page
 from vmcore._fast.lru cimport (
-    lru_add_drain, lru_isolate, lru_nr, lru_peek, lru_putback, page_free_now,
+    lru_add_drain, lru_del, lru_isolate, lru_nr, lru_peek, lru_putback, page_free_now,
 )
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
-    FILE_DEVICE, FILE_SHMEM, LRU_ACTIVE, LRU_INACTIVE, PF_KSWAPD, PF_MEMALLOC, PG_ACTIVE, PG_ANON, PG_DIRTY, PG_LOCKED,
+    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, LRU_ACTIVE, LRU_INACTIVE, PF_KSWAPD, PF_MEMALLOC, PG_ACTIVE, PG_ANON,
+    PG_DIRTY, PG_LAZYFREE, PG_LOCKED,
     PG_PRIVATE, PG_RECLAIM, PG_SWAPCACHE, PG_WRITEBACK, ZONE_HIGHMEM, ZONE_NORMAL, frame_t, machine_t,
     reclaim_ops, zone_t,
 )
@@ -54,6 +54,7 @@ cdef enum:
 cdef struct scan_control:
     uint32_t gfp
     int priority
+    int now                 # young pages too, and dirty ones of regular files are not written (MADV_PAGEOUT)
     uint64_t scanned        # pages looked at, with the extra pressure of mapped ones: drives shrink_slab and waiting
 
 
@@ -159,7 +160,8 @@ cdef void refill_inactive_zone(machine_t *m, int z, uint64_t nr_pages) noexcept 
                     young |= keep
                     page_map_unlock(m, pfn)
             if not keep and m.total_swap_pages == 0 and not (f.flags & PG_PRIVATE):
-                keep = f.mapping == 0 or (f.flags & PG_ANON) != 0   # anonymous, and no swap at all
+                # anonymous, and no swap at all
+                keep = f.mapping == 0 or (f.flags & (PG_ANON | PG_LAZYFREE)) == PG_ANON
             if keep:
                 page[back] = pfn
                 back += 1
@@ -240,6 +242,26 @@ cdef int pageout(machine_t *m, uint32_t pfn, frame_t *f, int may_fs) noexcept no
     return KEEP
 
 
+cdef inline int is_regular(machine_t *m, frame_t *f) noexcept nogil:
+    return not f.flags & (PG_SWAPCACHE | PG_ANON) and f.mapping != 0 and m.files[f.mapping].kind == FILE_REGULAR
+
+
+cdef int drop_lazyfree(machine_t *m, uint32_t pfn, frame_t *f) noexcept nogil:
+    """A page that MADV_FREE gave up, locked: it is dropped, unless it was written since or somebody holds it."""
+    cdef int r = m.rmap.try_to_unmap(m, pfn) if page_mapped(m, pfn, f) else 0
+    if r == SWAP_FAIL:
+        count(m, RECLAIM_ACTIVATE_UNMAP)
+        return ACTIVATE
+    if r != 0 or page_count(m, pfn) != 1:
+        count(m, RECLAIM_KEEP_AGAIN)
+        return KEEP_LOCKED
+    count(m, PGLAZYFREED)
+    f.flags &= ~<uint32_t>PG_LOCKED
+    f.refs -= 1                     # the isolation's: the last
+    page_free_now(m, pfn, 1)
+    return FREED
+
+
 cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogil:
     """What shrink_list decides for one isolated page, in the kernel's order of questions."""
     cdef frame_t *f = &m.frames[pfn]
@@ -258,11 +280,14 @@ cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogi
         count(m, RECLAIM_KEEP_WRITEBACK)
         return KEEP_LOCKED
     page_map_lock(m, pfn)
-    referenced = m.rmap.page_referenced(m, pfn)
+    referenced = m.rmap.page_referenced(m, pfn) if not sc.now else 0
     if referenced and page_mapping_inuse(m, pfn, f):
         page_map_unlock(m, pfn)
         count(m, RECLAIM_ACTIVATE_REFERENCED)
         return ACTIVATE
+    if f.flags & PG_LAZYFREE:
+        page_map_unlock(m, pfn)
+        return drop_lazyfree(m, pfn, f)
     if anonymous_without_slot(m, pfn, f):
         page_map_unlock(m, pfn)
         if not add_to_swap(m, pfn):
@@ -280,6 +305,8 @@ cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogi
             count(m, RECLAIM_KEEP_AGAIN)
             return KEEP_LOCKED
     page_map_unlock(m, pfn)
+    if f.flags & PG_DIRTY and sc.now and is_regular(m, f):
+        return ACTIVATE
     if f.flags & PG_DIRTY:
         if referenced:
             count(m, RECLAIM_KEEP_DIRTY)
@@ -431,6 +458,7 @@ cdef int try_to_free_pages(machine_t *m, uint32_t gfp) noexcept nogil:
     cdef scan_control sc
     cdef zone_t *zone
     sc.gfp = gfp
+    sc.now = 0
     count(m, ALLOCSTALL)
     for z in range(top, -1, -1):
         m.zones[z].temp_priority = DEF_PRIORITY
@@ -470,6 +498,7 @@ cdef void balance_pgdat(machine_t *m) noexcept nogil:
     cdef scan_control sc
     cdef zone_t *zone
     sc.gfp = GFP_KERNEL
+    sc.now = 0
     sc.scanned = 0
     count(m, PAGEOUTRUN)
     for z in range(<int>m.nr_zones):
@@ -528,6 +557,7 @@ cdef uint64_t reclaim(machine_t *m, uint64_t pages) noexcept nogil:
     cdef scan_control sc
     cdef uint32_t pf = m.pf
     sc.gfp = GFP_KERNEL
+    sc.now = 0
     m.pf |= PF_MEMALLOC
     m.scan_serial += 1
     for priority in range(DEF_PRIORITY, -1, -1):
@@ -549,10 +579,38 @@ cdef uint64_t reclaim(machine_t *m, uint64_t pages) noexcept nogil:
     return total
 
 
+cdef void reclaim_page(machine_t *m, uint32_t pfn) noexcept nogil:
+    """One page of a list, whatever its age; it goes back to the list where shrink_list would put it."""
+    cdef frame_t *f = &m.frames[pfn]
+    cdef int list = LRU_ACTIVE if f.flags & PG_ACTIVE else LRU_INACTIVE
+    cdef uint32_t pf = m.pf
+    cdef scan_control sc
+    cdef int r
+    sc.gfp = GFP_KERNEL
+    sc.priority = 0
+    sc.now = 1
+    sc.scanned = 0
+    m.pf |= PF_MEMALLOC
+    lru_del(m, pfn)
+    f.refs += 1
+    r = shrink_page(m, pfn, &sc)
+    m.pf = pf
+    if r == FREED:
+        return
+    if r != KEEP:
+        f.flags &= ~<uint32_t>PG_LOCKED
+    if r == ACTIVATE:
+        list = LRU_ACTIVE
+        f.flags |= PG_ACTIVE
+        count(m, PGACTIVATE)
+    lru_putback(m, <int>m.zones[pfn_zone(m, pfn)].lruvec, list, &pfn, 1)
+
+
 cdef reclaim_ops ops
 ops.try_to_free_pages = try_to_free_pages
 ops.kswapd = kswapd
 ops.reclaim = reclaim
+ops.reclaim_page = reclaim_page
 
 
 cdef const reclaim_ops *v2_6_ops() noexcept nogil:

@@ -22,7 +22,8 @@ from libc.errno cimport ENOMEM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
-    machine_t, vma_t, frame_t, anon_vma_t, rmap_ops, POOL_ANON_VMA, POOL_VMA, CACHE_ANON_VMA, PG_ANON, PG_LOCKED,
+    machine_t, vma_t, frame_t, anon_vma_t, rmap_ops, POOL_ANON_VMA, POOL_VMA, CACHE_ANON_VMA, PG_ANON, PG_LAZYFREE,
+    PG_LOCKED,
     PG_REFERENCED, PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT, PTE_A, PTE_P, PTE_SHIFT, PTE_SPECIAL)
 from vmcore._fast.merge cimport mergeable_neighbour
 from vmcore._fast.pool cimport pool_alloc, pool_free
@@ -210,7 +211,7 @@ cdef void anon_page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept no
             if f.mapping == 0:
                 bug(m, BUG_RMAP_REMOVE_UNMAPPED, pfn, pte, f.flags)
             f.mapping = 0
-            f.flags &= ~<uint32_t>PG_ANON
+            f.flags &= ~<uint32_t>(PG_ANON | PG_LAZYFREE)
         elif f.flags & <uint32_t>PG_SWAPCACHE:
             bug(m, BUG_RMAP_ADD_FILE_ANON, pfn, 0, f.flags)
     page_map_unlock(m, pfn)

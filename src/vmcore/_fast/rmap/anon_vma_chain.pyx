@@ -40,8 +40,8 @@ from vmcore._fast.locks cimport down_read_trylock_anon_root, page_map_lock, page
 from vmcore._fast.merge cimport mergeable_neighbour
 from vmcore._fast.pool cimport pool_alloc, pool_free, pool_reserve
 from vmcore._fast.records cimport (
-    CACHE_ANON_VMA, PAGE_SHIFT, PG_ANON, PG_REFERENCED, PG_SWAPCACHE, POOL_ANON_VMA, POOL_AVC, POOL_VMA, anon_vma_t,
-    frame_t, machine_t, rmap_ops, vma_t)
+    CACHE_ANON_VMA, PAGE_SHIFT, PG_ANON, PG_LAZYFREE, PG_REFERENCED, PG_SWAPCACHE, POOL_ANON_VMA, POOL_AVC, POOL_VMA,
+    anon_vma_t, frame_t, machine_t, rmap_ops, vma_t)
 from vmcore._fast.rmap.anon_vma cimport anon_page_remove
 from vmcore._fast.rmap.anon_walk cimport anon_walk, find_anon, referenced_anon, unmap_anon
 from vmcore._fast.rmap.avc cimport (
@@ -327,7 +327,7 @@ cdef int try_to_unmap(machine_t *m, uint32_t pfn) noexcept nogil:
     count(m, RMAP_PAGES_WALKED)
     if not m.frames[pfn].flags & <uint32_t>PG_ANON:
         return count_unmap(m, try_to_unmap_file(m, pfn))
-    if not m.frames[pfn].flags & <uint32_t>PG_SWAPCACHE or not walk_start(m, pfn, &w):
+    if not m.frames[pfn].flags & <uint32_t>(PG_SWAPCACHE | PG_LAZYFREE) or not walk_start(m, pfn, &w):
         return count_unmap(m, SWAP_AGAIN)
     return count_unmap(m, unmap_anon(m, pfn, &w))
 

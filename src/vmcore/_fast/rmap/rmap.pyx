@@ -6,7 +6,8 @@ sections 2.2, 2.5.
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
-    machine_t, mm_t, frame_t, rmap_ops, PG_DIRTY, PG_LOCKED, PG_RESERVED, PG_SWAPCACHE, PTE_A, PTE_D, PTE_ANON)
+    machine_t, mm_t, frame_t, rmap_ops, PG_DIRTY, PG_LOCKED, PG_RESERVED, PG_SWAPCACHE, PTE_A, PTE_D, PTE_ANON,
+    PTE_EXCLUSIVE)
 from vmcore._fast.bugs cimport bug, BUG_UNMAP_NOT_LOCKED, BUG_UNMAP_RESERVED
 from vmcore._fast.counters cimport count, RMAP_UNMAP_AGAIN, RMAP_UNMAP_FAIL, RMAP_UNMAP_SUCCESS
 from vmcore._fast.pagetable cimport swp_pte
@@ -103,7 +104,7 @@ cdef void unmap_pte(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t pte) noexc
     cdef uint64_t old = m.ptes[pte]
     if f.flags & <uint32_t>PG_SWAPCACHE:
         swap_duplicate(m, f.priv)
-        m.ptes[pte] = swp_pte(f.priv)
+        m.ptes[pte] = swp_pte(f.priv) | (old & PTE_EXCLUSIVE)
         mp.swapents += 1
     else:
         m.ptes[pte] = 0
