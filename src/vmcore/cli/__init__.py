@@ -23,6 +23,7 @@ COMMANDS = {
     "calibrate": "fit the two scalars of the cost model, and print what it cannot explain",
     "kernels": "list the kernels: what each of them is made of",
     "scenarios": "list, show or copy the built-in scenarios",
+    "explain": "say what a KernelBug guards and where it comes from",
 }
 
 EPILOG = """examples:

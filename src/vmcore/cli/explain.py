@@ -1,0 +1,34 @@
+"""Say what a KernelBug guards and where it comes from; without a name, list them all."""
+
+import argparse
+import difflib
+import json
+
+from vmcore.invariants import INVARIANTS
+
+from . import complain
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="name of a KernelBug (default: a list of all)")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    for name in args.names:
+        if name not in INVARIANTS:
+            near = difflib.get_close_matches(name, INVARIANTS, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            return complain(f"no KernelBug is named {name!r}{hint}; vmcore explain lists them", 2)
+    chosen = {name: INVARIANTS[name] for name in args.names or INVARIANTS}
+    if args.json:
+        print(json.dumps({name: one._asdict() for name, one in chosen.items()}, indent=2))
+    elif args.names:
+        print("\n\n".join(
+            f"{name} ({one.kind})\n  guards:  {one.guards}\n  numbers: {one.numbers}\n  source:  {one.source}"
+            for name, one in chosen.items()))
+    else:
+        width = max(map(len, chosen))
+        for name, one in chosen.items():
+            print(f"{name:{width}}  {one.kind:9}  {one.guards}")
+    return 0
