@@ -104,7 +104,8 @@ MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
     "linear": {"merge_anon_pgoff": 1, "merge_mprotect": 1, "merge_mremap": 1} | _SPECIAL,
     # 2.6.7: vma_merge for all, in mprotect too
     "adjust": {"merge_anon_pgoff": 1, "merge_anon_vma": 1, "merge_mprotect": 2, "merge_mremap": 2} | _SPECIAL,
-    # 6.18: other vmas are special, flags of soft-dirty and guards are none that count, and of two that become one the upper stays
+    # 6.18: other vmas are special, flags of soft-dirty and guards are none that count, and of two that become one the
+    # upper stays
     # (linux-modern 1.10, 1.11)
     "today": {
         "merge_anon_pgoff": 1,
@@ -211,7 +212,8 @@ class Kernel:
     stands_for: str = ""  # the reclaim policy that this kernel had, where `reclaim` stands in for it
 
     def __post_init__(self) -> None:
-        for kind, known in (("rmap", RMAP), ("i_mmap", I_MMAP), ("reclaim", RECLAIM), ("merge", MERGE), ("calls", CALLS)):
+        designs = {"rmap": RMAP, "i_mmap": I_MMAP, "reclaim": RECLAIM, "merge": MERGE, "calls": CALLS}
+        for kind, known in designs.items():
             value = getattr(self, kind)
             if value not in known:
                 raise ValueError(
@@ -305,6 +307,10 @@ _RULES_2_6_5 = {
     "maps_anon_offset": 1,  # proc_pid_maps has no test for a file (9.3 [M])
     "swapin_drain": 1,          # ours, see fault.pyx: a task that slept for a swap read finds the pagevecs drained
 }
+# mlock for users, as rules to add to a kernel's data: by the patch of RHEL3 that the thread quotes, and by 2.6.9 (6.8).
+# No preset has them.
+MLOCK_RHEL3: Mapping[str, int] = {"mlock_right": 1, "mlock_share": 90, "memlock_pages": 1}
+MLOCK_2_6_9: Mapping[str, int] = {"mlock_right": 2, "memlock_pages": 8}
 # What 2.6.7 does otherwise than 2.6.5 beside its designs; a preset adds it to _RULES_2_6_5. Not here, because nothing
 # could see it in this engine: the copied page that goes to the LRU before or after its pte is set (4.4; nothing runs
 # in between), a write that is over when writepage returns (7.4; our devices end none before the next switch point),

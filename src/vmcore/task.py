@@ -451,7 +451,7 @@ class Task:
         }
         if task["state"] != records.TASK_ALIVE:
             return out
-        data = stack = code = lib = 0
+        data = stack = lib = 0
         for _, start, end, flags, _, name in self._engine.maps(self._pid):
             kb = (end - start) >> 10
             if not name:
@@ -460,10 +460,7 @@ class Task:
                 else:
                     data += kb
             elif flags & records.VM_EXEC and not flags & records.VM_WRITE:
-                if flags & records.VM_EXECUTABLE:
-                    code += kb
-                else:
-                    lib += kb
+                lib += kb
         mm = self._engine.mm(self._pid)
         out.update(
             VmSize=mm["total_vm"] * 4,
@@ -471,7 +468,7 @@ class Task:
             VmRSS=mm["rss"] * 4,
             VmData=data,
             VmStk=stack,
-            VmExe=code,
+            VmExe=0,  # no program file is mapped
             VmLib=lib,
             VmPTE=mm["nr_ptes"] * 4,
             VmSwap=mm["swapents"] * 4,

@@ -35,7 +35,8 @@ class Busy:
         self.machine = machine
         self.engine = machine._engine
         self.parent = machine.spawn("parent")
-        self.parent.mmap(None, PAGE, 1, PRIVATE | ANON)     # whichever way mappings go, anon has neighbours on both sides
+        # whichever way mappings go, anon has neighbours on both sides
+        self.parent.mmap(None, PAGE, 1, PRIVATE | ANON)
         self.anon = self.parent.mmap(None, 600 * PAGE, RW, PRIVATE | ANON)
         self.parent.touch_range(self.anon, 600 * PAGE, write=True)
         self.shared = self.parent.mmap(None, 20 * PAGE, RW, SHARED | ANON)

@@ -43,9 +43,9 @@ CHECK_NAMES = {
     CHECK_VMA_COUNT: ("vma-count", "list = tree = map_count, and every vma belongs to an mm: mm, found, counted"),
     CHECK_VMA_OBJECT: ("vma-object", "file and anon_vma of a vma are in use: mm, vma, object"),
     CHECK_MM_TOTAL_VM: ("total-vm", "total_vm is the sum of the vmas: mm, sum, total_vm"),
-    CHECK_MM_LOCKED_VM: ("locked-vm", "locked_vm is the sum of the VM_LOCKED vmas, and what DONTUNMAP left counted: mm, "
-                                      "sum, locked_vm"),
-    CHECK_MM_DATA_VM: ("data-vm", "data_vm is the sum of the private writable vmas that are no stack: mm, sum, data_vm"),
+    CHECK_MM_LOCKED_VM: ("locked-vm", "locked_vm is the sum of the VM_LOCKED vmas and of what DONTUNMAP left: mm, sum, "
+                                      "locked_vm"),
+    CHECK_MM_DATA_VM: ("data-vm", "data_vm is the sum of private writable vmas that are no stack: mm, sum, data_vm"),
     CHECK_MM_CACHE: ("mm-cache", "mmap_cache and the cached leaf table are the mm's own: mm, vma or table, tag"),
     CHECK_TABLE_INDEX: ("table-index", "an upper entry leads to a table: mm, table, from table"),
     CHECK_TABLE_META: ("table-meta", "a table knows its mm, base, level, and its frame knows it: mm, table, value"),

@@ -105,8 +105,9 @@ cdef void ring_remove(machine_t *m, uint32_t mm) noexcept nogil:
 
 
 cdef uint64_t pick_mmap_base(machine_t *m, uint32_t pid) noexcept nogil:
-    """Where the search for a gap begins. Downwards that is below the room that the stack may take: its limit and the guard
-    gap, but at least 128 MiB and at most 5/6 of the address space. Addresses are not randomized. pid 0: a new task."""
+    """Where the search for a gap begins. Downwards that is below the room that the stack may take: its limit and the
+    guard gap, but at least 128 MiB and at most 5/6 of the address space. Addresses are not randomized. pid 0: a new
+    task."""
     cdef uint64_t gap = m.tasks[pid].rlim[<int>RLIM_STACK] if pid != 0 else STACK_LIMIT
     cdef uint64_t guard = <uint64_t>m.stack_guard_gap << PAGE_SHIFT
     cdef uint64_t most = m.rules.task_size // 6 * 5
@@ -239,6 +240,8 @@ cdef int64_t task_start(machine_t *m, uint32_t mm, uint32_t stack, uint32_t pare
     if parent != 0:
         t.caps = p.caps
         t.nice = p.nice
+        t.mmap_base = p.mmap_base
+        t.start_brk = p.start_brk
     else:
         t.caps = ~<uint32_t>0
         t.rlim[<int>RLIM_STACK] = STACK_LIMIT
@@ -285,6 +288,9 @@ cdef int64_t do_spawn(machine_t *m, const char *comm, uint64_t mmap_base, uint64
     if pid < 0:
         mm_destroy(m, mm)
         stack_free(m, stack)
+        return pid
+    m.tasks[pid].mmap_base = mmap_base
+    m.tasks[pid].start_brk = start_brk
     return pid
 
 
@@ -457,7 +463,9 @@ cdef int do_exec(machine_t *m, uint32_t pid, const char *comm, uint32_t argpages
     if mm == 0:
         return -ENOMEM
     ring_insert(m, mm, 0)
-    set_brk(&m.mms[mm], m.mms[mm].start_brk)
+    if t.mmap_base != 0:
+        m.mms[mm].mmap_base = m.mms[mm].free_area_cache = t.mmap_base
+    set_brk(&m.mms[mm], t.start_brk if t.start_brk != 0 else m.mms[mm].start_brk)
     if setup_stack(m, mm, argpages) < 0:
         mm_destroy(m, mm)
         return -ENOMEM

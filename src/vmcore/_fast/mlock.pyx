@@ -1,5 +1,9 @@
 """mlock, munlock, mlockall, munlockall of 2.6.5 and 2.4. mm/mlock.c; fact sheet linux-2004 6.8.
 
+rules.mlock_right, mlock_share: the RHEL3 patch that the thread quotes, which gnupg and cdrecord wanted, and 2.6.9's.
+There a user may lock up to RLIMIT_MEMLOCK, and the capability waives the limit (RHEL3: not beyond 90 % of RAM).
+disable_cap_mlock, -aa's sysctl, lets everybody do what needs the capability; the limit stays.
+
 Locking needs CAP_IPC_LOCK, whatever RLIMIT_MEMLOCK allows, and the limit binds whoever has the capability; the limit is
 looked at first. A call that fails on the way leaves the vmas below locked. Vmas are split at the edges and never merged
 back. Locked pages stay on the LRU lists: reclaim finds them there each time, and its reverse map refuses.
@@ -39,13 +43,18 @@ cdef int mlock_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint64_t start, u
     return err if not m.rules.mlock_half or m.host_error != 0 else 0
 
 
+cdef inline int can_lock(machine_t *m, uint32_t pid) noexcept nogil:
+    return (m.tasks[pid].caps & CAP_IPC_LOCK or m.disable_cap_mlock
+            or (m.rules.mlock_right != MLOCK_CAP and m.tasks[pid].rlim[<int>RLIM_MEMLOCK] != 0))
+
+
 cdef int mlock_range(machine_t *m, uint32_t pid, uint64_t start, uint64_t length, int on) noexcept nogil:
     cdef uint64_t end = start + length
     cdef uint64_t stop
     cdef uint64_t walked = 0
     cdef uint32_t vma, next
     cdef int err
-    if on and (m.tasks[pid].caps & CAP_IPC_LOCK) == 0:
+    if on and not can_lock(m, pid):
         return -EPERM
     # the word of the simulated machine wraps
     if end < start or (m.rules.word_size == 4 and end >> 32 != 0):
@@ -72,8 +81,12 @@ cdef int mlock_range(machine_t *m, uint32_t pid, uint64_t start, uint64_t length
 
 
 cdef inline int may_lock(machine_t *m, uint32_t pid, uint64_t pages) noexcept nogil:
-    """The limit binds root too; 2.4 locks no more than half of RAM besides."""
-    if pages > m.tasks[pid].rlim[<int>RLIM_MEMLOCK] >> PAGE_SHIFT:
+    """The limit binds root too, until it is one for users; 2.4 locks no more than half of RAM besides, RHEL3 no more
+    than its share."""
+    if (pages > m.tasks[pid].rlim[<int>RLIM_MEMLOCK] >> PAGE_SHIFT
+            and (m.rules.mlock_right == MLOCK_CAP or (m.tasks[pid].caps & CAP_IPC_LOCK) == 0)):
+        return 0
+    if m.rules.mlock_share != 0 and pages > m.nr_frames * m.rules.mlock_share // 100:
         return 0
     return not m.rules.mlock_half or pages <= m.nr_frames // 2
 
@@ -82,6 +95,8 @@ cdef int do_mlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, in
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint64_t pages
     cdef int err = -ENOMEM
+    if on and m.rules.mlock_right != MLOCK_CAP and not can_lock(m, pid):
+        return -EPERM
     down_mmap_sem(m, mm)
     length = (length + (addr & PAGE_MASK_LOW) + PAGE_MASK_LOW) & ~<uint64_t>PAGE_MASK_LOW
     addr &= ~<uint64_t>PAGE_MASK_LOW
@@ -93,13 +108,16 @@ cdef int do_mlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, in
 
 
 cdef int mlock_everything(machine_t *m, uint32_t pid, uint32_t flags) noexcept nogil:
-    """flags 0 unlocks; MCL_FUTURE alone also unlocks what is there."""
+    """flags 0 unlocks; MCL_FUTURE alone also unlocks what is there, before 2.6.9."""
     cdef mm_t *p = &m.mms[m.tasks[pid].mm]
     cdef uint32_t vma
     cdef uint64_t walked = 0
-    if (m.tasks[pid].caps & CAP_IPC_LOCK) == 0:
+    # who may lock by the limit may unlock without any right
+    if not can_lock(m, pid) and (flags != 0 or m.rules.mlock_right == MLOCK_CAP):
         return -EPERM
     p.def_flags = VM_LOCKED if flags & MCL_FUTURE else 0
+    if flags == MCL_FUTURE and m.rules.mlock_right == MLOCK_LIMIT_2_6_9:
+        return 0
     vma = p.mmap
     while vma != 0:
         # what a vma's faults meet (PROT_NONE, a device) is no error of the call
@@ -118,8 +136,11 @@ cdef int do_mlockall(machine_t *m, uint32_t pid, uint32_t flags) noexcept nogil:
     cdef int err = -ENOMEM
     if flags == 0 or (flags & ~<uint32_t>(MCL_CURRENT | MCL_FUTURE)) != 0:
         return -EINVAL
+    if m.rules.mlock_right != MLOCK_CAP and not can_lock(m, pid):
+        return -EPERM
     down_mmap_sem(m, mm)
-    if may_lock(m, pid, m.mms[mm].total_vm):
+    if (may_lock(m, pid, m.mms[mm].total_vm)
+            or (flags & MCL_CURRENT == 0 and m.rules.mlock_right == MLOCK_LIMIT_2_6_9)):
         err = mlock_everything(m, pid, flags)
     up_mmap_sem(m, mm)
     return err

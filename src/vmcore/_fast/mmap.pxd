@@ -1,7 +1,7 @@
 # The system calls on an address space, with the order of checks of 2.6.5. mm/mmap.c, mm/mprotect.c; fact sheet
 # linux-2004 6.3 to 6.6, 6.10.
 from libc.stdint cimport uint32_t, uint64_t, int64_t
-from vmcore._fast.records cimport PAGE_MASK_LOW, PAGE_SHIFT, machine_t
+from vmcore._fast.records cimport CAP_IPC_LOCK, PAGE_MASK_LOW, PAGE_SHIFT, RLIM_MEMLOCK, machine_t
 
 cdef enum:
     PROT_READ = 1
@@ -39,14 +39,20 @@ cdef inline int over_limit(machine_t *m, uint32_t pid, int which, uint64_t pages
     """Would `length` bytes on top of `pages` break the limit?"""
     return (pages << PAGE_SHIFT) + length > m.tasks[pid].rlim[which]
 
+cdef inline int over_memlock(machine_t *m, uint32_t pid, uint64_t length) noexcept nogil:
+    """The same for locked memory: where users may lock by the limit, the capability waives it."""
+    if m.rules.mlock_right != 0 and m.tasks[pid].caps & CAP_IPC_LOCK:
+        return 0
+    return over_limit(m, pid, RLIM_MEMLOCK, m.mms[m.tasks[pid].mm].locked_vm, length)
+
 # Address or negative errno. file 0 = anonymous.
 cdef int64_t do_mmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags,
                     uint32_t file, uint64_t offset) noexcept nogil
 cdef int do_munmap(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
 # The same for a caller that holds mmap_sem already.
 cdef int munmap_range(machine_t *m, uint32_t mm, uint64_t start, uint64_t length) noexcept nogil
-# Its second half: everything in [start, end) goes, and no vma reaches over these borders. prev: the vma below. Tables are
-# freed by whole spans of 1 << shift bytes. Nothing fails.
+# Its second half: everything in [start, end) goes, and no vma reaches over these borders. prev: the vma below. Tables
+# are freed by whole spans of 1 << shift bytes. Nothing fails.
 cdef void unmap_vmas(machine_t *m, uint32_t mm, uint32_t prev, uint64_t start, uint64_t end,
                      uint32_t shift) noexcept nogil
 # The unlinked file behind shared anonymous memory, charged by its size. 0: ENOMEM. unchecked: charged without asking.

@@ -328,10 +328,11 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
     vm_flags = (prot & PROT_BITS) | p.def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
     vm_flags |= VM_GROWSDOWN if flags & MAP_GROWSDOWN else 0
     if flags & MAP_LOCKED:
-        if (t.caps & CAP_IPC_LOCK) == 0:
+        if ((t.caps & CAP_IPC_LOCK) == 0 and not m.disable_cap_mlock
+                and (m.rules.mlock_right == 0 or t.rlim[<int>RLIM_MEMLOCK] == 0)):
             return -EPERM
         vm_flags |= VM_LOCKED
-    if (vm_flags & VM_LOCKED) != 0 and over_limit(m, pid, RLIM_MEMLOCK, p.locked_vm, length):
+    if (vm_flags & VM_LOCKED) != 0 and over_memlock(m, pid, length):
         return -EAGAIN
     err = file_vm_flags(m, prot, flags, file, &vm_flags)
     if err < 0:
@@ -382,7 +383,7 @@ cdef int brk_area(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) no
     cdef vma_t *v
     if addr + length > m.rules.task_size or addr + length < addr:
         return -EINVAL
-    if (p.def_flags & VM_LOCKED) != 0 and over_limit(m, pid, RLIM_MEMLOCK, p.locked_vm, length):
+    if (p.def_flags & VM_LOCKED) != 0 and over_memlock(m, pid, length):
         return -EAGAIN
     if clear_range(m, mm, addr, addr + length, &prev) < 0:
         return -ENOMEM

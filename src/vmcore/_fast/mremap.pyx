@@ -35,11 +35,11 @@ from vmcore._fast.fault cimport FAULT_MAJOR, FAULT_MINOR, handle_mm_fault, make_
 from vmcore._fast.locks cimport down_i_shared, down_mmap_sem, up_i_shared, up_mmap_sem
 from vmcore._fast.merge cimport vma_merge
 from vmcore._fast.mmap cimport (
-    munmap_range, over_limit, page_align, vm_enough_memory, vm_unacct_memory)
+    munmap_range, over_limit, over_memlock, page_align, vm_enough_memory, vm_unacct_memory)
 from vmcore._fast.pagetable cimport leaf_lookup, pte_alloc, pte_lookup, pte_pfn, pte_present
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
-    PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_SPECIAL, RLIM_AS, RLIM_MEMLOCK, VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB,
+    PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_SPECIAL, RLIM_AS, VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB,
     VM_LOCKED, VM_SHARED, machine_t, mm_t, vma_t)
 from vmcore._fast.vma cimport (
     find_vma, find_vma_prev, get_unmapped_area, vm_stat_account, vma_alloc, vma_free, vma_link, vma_set_range)
@@ -299,7 +299,7 @@ cdef int64_t relocate(machine_t *m, uint32_t pid, uint64_t addr, uint64_t old_le
         return -EINVAL
     if old_len > v.end - addr or (v.flags & VM_DONTEXPAND and grow != 0):
         return -EFAULT
-    if v.flags & VM_LOCKED and over_limit(m, pid, RLIM_MEMLOCK, p.locked_vm, grow):
+    if v.flags & VM_LOCKED and over_memlock(m, pid, grow):
         return -EAGAIN
     if over_limit(m, pid, RLIM_AS, p.total_vm, grow):
         return -ENOMEM

@@ -143,7 +143,7 @@ cdef enum:
     VM_RESERVED = 0x400
     VM_DENYWRITE = 0x800
     VM_MAYBE_GUARD = 0x800          # today: guard markers were put here once
-    VM_EXECUTABLE = 0x1000
+    VM_NONLINEAR = 0x1000           # 0x800000 in 2004, which is VM_SYNC today
     VM_LOCKED = 0x2000
     VM_IO = 0x4000
     VM_SEQ_READ = 0x8000
@@ -154,7 +154,7 @@ cdef enum:
     VM_ACCOUNT = 0x100000
     VM_NORESERVE = 0x200000
     VM_HUGETLB = 0x400000
-    VM_NONLINEAR = 0x800000         # today's VM_SYNC, which only DAX has
+    VM_SYNC = 0x800000
     VM_DROPPABLE = 0x1000000        # bit 40 today
     VM_WIPEONFORK = 0x2000000
     VM_DONTDUMP = 0x4000000
@@ -263,6 +263,8 @@ cdef packed struct task_t:      # index = pid; records are never reused
     uint64_t cpu_ns
     uint64_t rlim[4]        # RLIM_*: soft limits; ~0 = infinity
     uint64_t rlim_max[4]    # hard ones
+    uint64_t mmap_base      # of its address space, as spawn was asked for it; exec keeps that. 0: the kernel's choice
+    uint64_t start_brk
     char comm[32]
 
 # ---------------------------------------------------------------- files

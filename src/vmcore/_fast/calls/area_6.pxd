@@ -17,7 +17,7 @@ cdef inline uint64_t vm_start_gap(machine_t *m, uint32_t vma) noexcept nogil:
         return v.start
     return v.start - gap if v.start > gap else 0
 
-# The address for length bytes, or a negative errno. file: 0 anonymous. shared: MAP_SHARED was asked for. flags: MAP_FIXED
-# and MAP_32BIT count. pgoff: page of the file.
+# The address for length bytes, or a negative errno. file: 0 anonymous. shared: MAP_SHARED was asked for. flags:
+# MAP_FIXED and MAP_32BIT count. pgoff: page of the file.
 cdef int64_t get_unmapped_area_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint64_t pgoff,
                                  uint32_t flags, uint32_t file) noexcept nogil

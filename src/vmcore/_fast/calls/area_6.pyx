@@ -1,7 +1,8 @@
 """Where a new mapping goes: get_unmapped_area of 6.18 on x86_64.
 
-Source: asked of 6.18.44; mm/mmap.c, mm/vma.c, arch/x86/kernel/sys_x86_64.c, mm/huge_memory.c. A hint is taken if what it
-asks for is free, up to the guard gap of a stack above it. Else the highest gap that is large enough, below mm.mmap_base:
+Source: asked of 6.18.44; mm/mmap.c, mm/vma.c, arch/x86/kernel/sys_x86_64.c, mm/huge_memory.c. A hint is taken if what
+it asks for is free, up to the guard gap of a stack above it. Else the highest gap that is large enough, below
+mm.mmap_base:
 
       | low ... VVVV      VVVVVV  VVVVVVVV            | mmap_base ... stack
                                           ^^^^ here        gaps are looked at from the top, and filled from their top

@@ -1,8 +1,8 @@
 """mmap, munmap, brk and remap_file_pages of 6.18.
 
-Source: asked of 6.18.44; mm/mmap.c, mm/vma.c, mm/util.c; fact sheet linux-modern 1.11, 6.9. Unlike in 2004 a mapping over
-others unmaps them only when nothing but memory can fail any more, and it is charged for what it has more than they. What
-was split for it at its borders stays split if it is refused. Pages are faulted in last, without mmap_sem.
+Source: asked of 6.18.44; mm/mmap.c, mm/vma.c, mm/util.c; fact sheet linux-modern 1.11, 6.9. Unlike in 2004 a mapping
+over others unmaps them only when nothing but memory can fail any more, and it is charged for what it has more than
+they. What was split for it at its borders stays split if it is refused. Pages are faulted in last, without mmap_sem.
 
 Accounted is what is private, writable and not MAP_NORESERVE, when it is mapped. Placement is in area_6.pyx, limits are
 in limits_6.pyx, and merging is vma_merge (merge.pyx) with the rules of this kernel.
@@ -20,13 +20,13 @@ from vmcore._fast.locks cimport down_mmap_sem, up_mmap_sem
 from vmcore._fast.merge cimport vma_merge
 from vmcore._fast.mmap cimport (
     IS_ERR_VALUE, MAP_ANONYMOUS, MAP_DROPPABLE, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED,
-    MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE,
-    PROT_BITS, PROT_WRITE, page_align, shmem_object, unmap_vmas, vm_enough_memory, vm_unacct_memory)
+    MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_SYNC,
+    MAP_TYPE, PROT_BITS, PROT_WRITE, page_align, shmem_object, unmap_vmas, vm_enough_memory, vm_unacct_memory)
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_READONLY, PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, RLIM_DATA, VM_ACCOUNT, VM_DONTDUMP,
     VM_DONTEXPAND, VM_DROPPABLE, VM_EXEC, VM_GROWSDOWN, VM_IO, VM_LOCKED, VM_LOCKONFAULT, VM_MAYEXEC, VM_MAYREAD,
-    VM_MAYSHARE, VM_MAYWRITE, VM_NOHUGEPAGE, VM_NORESERVE, VM_PFNMAP, VM_READ, VM_SHARED, VM_WIPEONFORK, VM_WRITE,
-    machine_t, mm_t, vma_t)
+    VM_MAYSHARE, VM_MAYWRITE, VM_NOHUGEPAGE, VM_NORESERVE, VM_PFNMAP, VM_READ, VM_SHARED, VM_SYNC, VM_WIPEONFORK,
+    VM_WRITE, machine_t, mm_t, vma_t)
 from vmcore._fast.vma cimport (
     find_vma, find_vma_intersection, find_vma_prev, split_vma_anyway, vm_stat_account, vma_alloc, vma_free, vma_link)
 
@@ -34,6 +34,7 @@ cdef enum:
     # what a MAP_SHARED_VALIDATE mapping may ask for; MAP_SYNC is for DAX
     # or unknown
     LEGACY_MAP_MASK = 0x7C07F9F3
+    HUGE_MASK_LOW = (2 << 20) - 1
 
 cdef uint64_t MAX_LFS_FILESIZE = ~<uint64_t>0 >> 1
 
@@ -223,6 +224,8 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
         vm_flags |= VM_LOCKED
     if flags & MAP_STACK:
         vm_flags |= VM_NOHUGEPAGE
+    if flags & MAP_SYNC:
+        vm_flags |= VM_SYNC
     found = get_unmapped_area_6(m, pid, addr, length, pgoff, flags, file)
     if IS_ERR_VALUE(found):
         return found
@@ -261,7 +264,7 @@ cdef int64_t do_mmap_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t lengt
     if flags & MAP_ANONYMOUS:
         file = 0
         if flags & MAP_HUGETLB:
-            return -ENOMEM
+            return -EINVAL if flags & MAP_FIXED and addr & HUGE_MASK_LOW else -ENOMEM
     elif file == 0:
         return -EBADF
     elif flags & MAP_HUGETLB:

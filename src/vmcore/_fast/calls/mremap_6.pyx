@@ -1,7 +1,7 @@
 """mremap of 6.18.
 
-Source: asked of 6.18.44; mm/mremap.c, mm/vma.c (copy_vma); fact sheet linux-modern 6.8. What moves, and how it is undone,
-is move_page_tables of mremap.pyx, as in 2004; here is what is asked before, and what becomes of the vmas.
+Source: asked of 6.18.44; mm/mremap.c, mm/vma.c (copy_vma); fact sheet linux-modern 6.8. What moves, and how it is
+undone, is move_page_tables of mremap.pyx, as in 2004; here is what is asked before, and what becomes of the vmas.
 
       same length, no new address     nothing
       shorter                         the tail is unmapped, then moved if there is a new address
@@ -30,7 +30,7 @@ from vmcore._fast.mremap cimport (
     MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, move_back, move_page_tables, move_t, new_target)
 from vmcore._fast.records cimport (
     PAGE_MASK_LOW, PAGE_SHIFT, VM_ACCOUNT, VM_DONTEXPAND, VM_LOCKED, VM_LOCKONFAULT, VM_MAYSHARE, VM_PFNMAP,
-    VM_SHARED, machine_t, mm_t, vma_t)
+    VM_SHARED, machine_t, vma_t)
 from vmcore._fast.vma cimport find_vma, find_vma_intersection, find_vma_prev, vm_stat_account, vma_link
 
 cdef enum:

@@ -1,7 +1,7 @@
 """Stack growth of 6.18: a touch below a VM_GROWSDOWN vma.
 
-Source: asked of 6.18.44; mm/vma.c (expand_downwards, acct_stack_growth). Between the stack and what is mapped below must
-stay stack_guard_gap pages, unless that is a stack itself, or may not be accessed at all:
+Source: asked of 6.18.44; mm/vma.c (expand_downwards, acct_stack_growth). Between the stack and what is mapped below
+must stay stack_guard_gap pages, unless that is a stack itself, or may not be accessed at all:
 
       PPPP <---- 256 pages ----> | new start ... old start SSSS
 
