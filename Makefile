@@ -10,6 +10,7 @@ DEMO ?=
 TESTS ?= tests
 MINUTES ?= 10
 PROFILE ?=
+TRACK ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +21,7 @@ BUILD_TOOLS := 'setuptools>=77' 'Cython>=3.1' 'numpy>=2' msgspec
 
 export VMCORE_DEBUG
 
-.PHONY: demo test build counters fuzz sanitize fuzz-kernel bench bench-quick lint stubtest docs clean help
+.PHONY: demo test build counters fuzz sanitize fuzz-kernel bench bench-quick bench-track lint stubtest docs clean help
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
@@ -59,6 +60,9 @@ bench: build $(VENV)/.with-bench  ## benchmarks: ratios within one run, exact co
 
 bench-quick: build $(VENV)/.with-bench  ## the same at a tenth of every size
 	@BENCH_SCALE=0.1 $(BIN)/python -m bench
+
+bench-track: build  ## instructions of the hot paths under valgrind, beside the committed ones; TRACK=--write
+	@$(BIN)/python -m bench.track $(TRACK)
 
 lint: build $(VENV)/.with-lint  ## ruff, cython-lint
 	@$(BIN)/ruff check src tests bench setup.py
