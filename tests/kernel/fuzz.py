@@ -36,6 +36,9 @@ def _detail(op: Op) -> str:
     return " " + text[-1] if op.name in ("madvise", "mlock2") else ""
 
 
+SHRINKING = 60.0        # seconds, at most, that one difference is made smaller
+
+
 class Differs(AssertionError):
     """So that hypothesis takes each difference for one of its own."""
 
@@ -53,7 +56,8 @@ class Fuzz:
     def run(self, profile: str, number: int, examples: int) -> Difference | None:
         """So many scripts; the first difference of a kind that is new, shrunk."""
         target: list[str] = []
-        last: list[Difference] = []
+        failed: dict[tuple[Op, ...], Difference] = {}
+        started: list[float] = []
 
         @seed(number)
         @settings(max_examples=examples, print_blob=False, deadline=None, database=None,
@@ -61,6 +65,8 @@ class Fuzz:
                   report_multiple_bugs=False)
         @given(scripts(profile))
         def test(ops: tuple[Op, ...]) -> None:
+            if started and time.monotonic() - started[0] > SHRINKING and ops not in failed:
+                return                  # nothing better is looked for; what failed still fails
             self.scripts += 1
             self.operations += len(ops)
             found = compare(tuple(o for o in ops if o.name not in self.missing), self.levels)
@@ -78,14 +84,15 @@ class Fuzz:
                 return
             else:
                 target.append(what)
-            last[:] = [found]
+                started.append(time.monotonic())
+            failed[ops] = found
             raise Differs(what)
 
         try:
             test()
         except Differs:
             self.seen[target[0]] += 1
-            self.found.append(self.fewest(last[0]))
+            self.found.append(self.fewest(min(failed.values(), key=lambda found: found.number)))
             return self.found[-1]
         return None
 

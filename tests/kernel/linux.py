@@ -107,6 +107,8 @@ def tunables() -> dict[str, int]:
                        ("fault_around_bytes", "/sys/kernel/debug/fault_around_bytes")):
         with contextlib.suppress(OSError, ValueError):
             out[name] = int(Path(path).read_text())
+    total = next(line for line in _slurp("/proc/meminfo").splitlines() if line.startswith("MemTotal"))
+    out["ram"] = int(total.split()[1]) << 10
     with Box() as box:      # the sysctl is not all: a security module has a limit too, and the greater one counts
         out["mmap_min_addr"] = box.do(Op(0, "mmap", (PAGE, PAGE, 3, 0x22, None, 0))).value
     return out

@@ -32,7 +32,8 @@ def ask(script: Script) -> list[Step]:
 
 def save(script: Script, steps: list[Step]) -> None:
     """A step a line; of the state only what the operation changed."""
-    head = {"kernel": platform.release(), "tunables": linux.tunables(), "script": dump(script.ops).splitlines()}
+    head = {"kernel": platform.release().partition("-")[0], "tunables": linux.tunables(),
+            "script": dump(script.ops).splitlines()}
     lines = []
     before: State = {}
     for step in steps:

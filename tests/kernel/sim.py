@@ -19,14 +19,14 @@ class Box:
     """A machine that does one script.
 
     rights: capabilities by bit, and RLIMIT_MEMLOCK, as linux.rights() says; else all of them and 8 MiB. tunables: by
-    Machine's names; those that it has not are left out.
+    Machine's names, ram too; those that it has not are left out.
     """
 
     def __init__(self, kernel: str = "6.18", rights: tuple[int, int] = ((1 << 41) - 1, MEMLOCK),
-                 **tunables: Any) -> None:
+                 ram: int | str = "256M", **tunables: Any) -> None:
         from vmcore.machine import TUNABLES
         known = {name: value for name, value in tunables.items() if name in TUNABLES}
-        self.machine = vmcore.Machine(ram="256M", swap=0, kernel=kernel, arch="x86_64", **known)
+        self.machine = vmcore.Machine(ram=ram, swap=0, kernel=kernel, arch="x86_64", **known)
         self.tasks: dict[int, vmcore.Task] = {}
         self.files: dict[str, Any] = {}
         self.born = 1
