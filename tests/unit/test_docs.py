@@ -31,9 +31,12 @@ def commands() -> list[str]:
     return sorted({re.split(r"  +", line)[0].strip() for line in lines})
 
 
-@pytest.mark.parametrize("text", blocks("python"))
-def test_python(text: str) -> None:
-    exec(compile(text, "docs", "exec"), {"__name__": "docs"})
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda page: page.name)
+def test_python(page: Path) -> None:
+    """One block after the other, as a reader would."""
+    seen: dict[str, Any] = {"__name__": "docs"}
+    for text in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S):
+        exec(compile(text, page.name, "exec"), seen)
 
 
 @pytest.mark.parametrize("text", blocks("toml"))
