@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -36,6 +37,7 @@ def measured(name: str, kernel: str, *settings: str) -> int:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc/self/status")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers take memory of their own")
 @pytest.mark.parametrize(("name", "kernel", "settings"), [
     ("hundred-tasks", "2.6.5", ["scale=0.03"]),                         # chains, reclaim, swap
     ("hundred-tasks", "2.6.34", ["scale=0.03", "arch=x86_64"]),         # links of anon_vmas
