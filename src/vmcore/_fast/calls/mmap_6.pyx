@@ -367,7 +367,8 @@ cdef int64_t remap_locked(machine_t *m, uint32_t pid, uint64_t start, uint64_t s
                           uint64_t *populate) noexcept nogil:
     cdef uint32_t vma = find_vma(m, m.tasks[pid].mm, start)
     cdef vma_t *v = &m.vmas[vma]
-    cdef uint32_t prot, next, prev
+    cdef uint32_t prot, next, prev, file
+    cdef int64_t ret
     if vma == 0 or v.start > start or (v.flags & VM_SHARED) == 0:
         return -EINVAL
     prot = v.flags & (VM_READ | VM_WRITE | VM_EXEC)
@@ -383,7 +384,12 @@ cdef int64_t remap_locked(machine_t *m, uint32_t pid, uint64_t start, uint64_t s
         if m.vmas[next].file != v.file or m.vmas[next].flags != v.flags:
             return -EINVAL
         prev = next
-    return mmap_locked(m, pid, start, size, prot, flags, v.file, pgoff, populate)
+    # the vma may be all that holds its file, and it goes before the new one comes
+    file = v.file
+    m.files[file].refs += 1
+    ret = mmap_locked(m, pid, start, size, prot, flags, file, pgoff, populate)
+    file_put(m, file)
+    return ret
 
 
 cdef int do_remap_file_pages_6(machine_t *m, uint32_t pid, uint64_t start, uint64_t size, uint32_t prot, uint64_t pgoff,

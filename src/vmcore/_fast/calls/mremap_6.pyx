@@ -76,7 +76,12 @@ cdef int64_t charge(machine_t *m, remap_t *r, uint32_t vm_flags) noexcept nogil:
     if (vm_flags & VM_ACCOUNT) == 0:
         return 0
     pages = (r.new_len if r.flags & MREMAP_DONTUNMAP else r.delta) >> PAGE_SHIFT
-    return <int64_t>pages if vm_enough_memory(m, r.pid, pages) == 0 else -ENOMEM
+    if vm_enough_memory(m, r.pid, pages) < 0:
+        return -ENOMEM
+    if r.kind == SHRINK:
+        vm_unacct_memory(m, pages)      # asked for by mistake; the kernel never gives it back
+        return 0
+    return <int64_t>pages
 
 
 # ---------------------------------------------------------------- moving
@@ -254,7 +259,6 @@ cdef int64_t mremap_to(machine_t *m, remap_t *r) noexcept nogil:
         if r.vma == 0:
             return -EFAULT
         r.old_len = r.new_len
-        r.delta = 0
     if r.flags & MREMAP_DONTUNMAP and not may_expand_vm(m, r.pid, m.vmas[r.vma].flags, r.old_len >> PAGE_SHIFT):
         return -ENOMEM
     err = set_new_addr(m, r)
@@ -338,6 +342,8 @@ cdef int64_t remap_move(machine_t *m, remap_t *r) noexcept nogil:
             first = ret
         seen = 1
         target = <uint64_t>ret + r.new_len
+        if last_end >= end:
+            break               # what is found there now can be the target, merged with what is left of the source
         vma = find_vma(m, r.mm, last_end)
     return first
 
