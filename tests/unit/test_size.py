@@ -43,7 +43,7 @@ def measured(name: str, kernel: str, *settings: str) -> int:
     ("hundred-tasks", "2.6.34", ["scale=0.03", "arch=x86_64"]),         # links of anon_vmas
     ("windows", "2.6.5-aa1", []),                                       # page tables of many mappings
     ("oracle", "2.6.5", ["tasks=60"]),                                  # more than 1 GiB: huge pages where there are
-    ("forktree", "2.6.5", ["scale=0.05"]),                              # ends where memory does
+    ("forktree", "2.6.5", ["scale=0.1"]),                               # ends where memory does
 ])
 def test_prediction_holds(name: str, kernel: str, settings: list[str]) -> None:
     predicted = size.predict(scenario.load(name, settings=settings), kernel)
