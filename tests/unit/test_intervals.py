@@ -187,6 +187,8 @@ def test_types_and_strides(kind: type[Index]) -> None:
     ([1, 2], [3], [0, 0], ValueError), ([1, 2], [3, 4], [0], ValueError), ([[1, 2]], [[3, 4]], [0], ValueError),
     ([2**64], [2**64], [0], ValueError), ([1], [2], [2**64], ValueError), (1, 2, -1, ValueError),
     (1, 2, 0.5, TypeError), (b"x", b"y", 0, TypeError), (np.array([True]), np.array([True]), 0, TypeError),
+    (True, True, 0, TypeError), (1, 2, True, TypeError), ([1, 1], [2, True], [0, 0], TypeError),
+    (np.True_, np.True_, 0, TypeError), ([0, np.True_], [2, 2], [0, 0], TypeError), ((True,), [2], [0], TypeError),
 ])
 def test_nonsense_is_refused_whole(kind: type[Index], starts: Any, lasts: Any, values: Any, error: type) -> None:
     index = kind([4], [9], [0])

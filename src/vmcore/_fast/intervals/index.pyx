@@ -29,6 +29,15 @@ cdef enum:
     SORT_SIZE = 1024        # over an index of that size
 
 TOP = (1 << 64) - 1
+NUMPY_BOOL = np.bool_
+
+
+def has_bool(x):
+    """A truth value among the items of a list: numpy takes them for numbers."""
+    for v in x:
+        if type(v) is bool or type(v) is NUMPY_BOOL:
+            return True
+    return False
 
 
 def points(what, x, copy=False):
@@ -36,6 +45,8 @@ def points(what, x, copy=False):
 
     copy: memory that nobody else can change meanwhile."""
     a = np.asarray(x)
+    if type(x) in (list, tuple) and has_bool(x):
+        raise TypeError(f"{what} must be integers, not bool")
     if a.dtype.kind not in "iu":
         if isinstance(x, np.ndarray) and a.dtype.kind != "O" or a.ndim != 1 and a.dtype.kind != "O":
             raise TypeError(f"{what} must be integers, not {a.dtype}")
