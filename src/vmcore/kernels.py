@@ -72,6 +72,18 @@ RMAP: Mapping[str, Rmap] = {
 }
 
 
+def brought_along(rmap: str, rules: Mapping[str, int]) -> bool:
+    """Whether the rules of a record are such as this reverse map, and no other, brings along."""
+    design = RMAP[rmap]
+    objects = {"anon_vma_size": design.object_words > 0}
+    objects |= {name: name in design.sizes for name in ("anonmm_size", "avc_size")}
+    kinds = ("rmap_nodes", "page_anon", "vma_anon_vma")
+    return all(rules[name] == design.rules.get(name, 0) for name in kinds) and all(
+        (rules[name] > 0) == has for name, has in objects.items()
+    )
+
+
+
 @dataclass(frozen=True)
 class Index:
     """An index over the VMAs of a file: _fast/i_mmap/NAME.pyx."""

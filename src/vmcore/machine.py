@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vmcore import footprint, kernels, stats
 from vmcore._fast import arguments, records
 from vmcore._fast.engine import Engine, host_bytes
+from vmcore.errors import KernelBug
 from vmcore.task import Task, failed
 
 if TYPE_CHECKING:
@@ -97,10 +98,13 @@ def _pages(name: str, value: int | str) -> int:
 
 def swap_areas(swap: Any, most: int) -> list[tuple[int, int]]:
     """(pages, priority) of each area, checked; an area has at most so many pages."""
-    if swap is None or (isinstance(swap, (int, str)) and not isinstance(swap, bool) and parse_size("swap", swap) == 0):
+    if swap is None:
         return []
-    areas = [(swap, -1)] if isinstance(swap, (int, str)) else swap
-    if not isinstance(areas, (list, tuple)):
+    if isinstance(swap, (list, tuple)):
+        areas = swap
+    elif isinstance(swap, str) or hasattr(swap, "__index__"):
+        areas = [(swap, -1)] if parse_size("swap", swap) else []
+    else:
         raise TypeError(f"swap must be a size or a list of (size, priority), not {swap!r}")
     if len(areas) > records.MAX_SWAPFILES:
         raise ValueError(f"swap has {len(areas)} areas, this kernel takes {records.MAX_SWAPFILES}")
@@ -285,7 +289,8 @@ class Machine:
         view = self._engine.view("file")
         open_ = view["flags"] & records.FILE_OPEN != 0
         if isinstance(name, str):
-            found = (open_ & (view["name"] == name.encode())).nonzero()[0]
+            raw = arguments.text("name of a file", name, 63)
+            found = (open_ & (view["name"] == raw)).nonzero()[0]
         else:
             number = arguments.integer("number of a file", name)
             found = [number] if number < len(open_) and open_[number] else []
@@ -324,7 +329,7 @@ class Machine:
 
     def swapon(self, size: int | str, priority: int = -1) -> int:
         """A further swap area; returns its number. A priority below 0 takes the next of -1, -2, ..."""
-        pages = _pages("size", size)
+        pages = min(_pages("size", size), arguments.U64_MAX)  # which is too large as well
         prio = arguments.integer("priority", priority, -1, 32767)
         return failed(self._engine.swapon(pages, prio), "swapon", size, priority)
 
@@ -531,12 +536,29 @@ def load(path: str | os.PathLike[str]) -> Machine:
     from vmcore._fast import image
 
     engine, meta = image.load(path)
-    rmap, i_mmap, reclaim, calls = engine.designs
-    name = meta.get("kernel")
-    kernel = kernels.KERNELS.get(name) if isinstance(name, str) else None
-    if kernel is None or kernel.designs != engine.designs:
-        base = next((k for k in kernels.KERNELS.values() if k.rmap == rmap), kernels.KERNELS["2.6.5"])
-        kernel = base.replace(name=str(name), rmap=rmap, i_mmap=i_mmap, reclaim=reclaim, calls=calls)
+    try:
+        kernel = _kernel_of(engine, meta.get("kernel"))
+    except (ValueError, KernelBug) as e:
+        raise ValueError(f"{os.fsdecode(path)}: its record and its designs do not belong together: {e}") from None
     machine = Machine.__new__(Machine)
     machine._adopt(engine, kernel)
     return machine
+
+
+def _kernel_of(engine: Engine, name: object) -> Kernel:
+    """The kernel of a loaded engine. What is no preset to the last rule is looked at before anything is done with it:
+    KernelBug or ValueError if the record is not one of these designs."""
+    rmap, i_mmap, reclaim, calls = engine.designs
+    rules = engine.numbers()["rules"]
+    kernel = kernels.KERNELS.get(name) if isinstance(name, str) else None
+    if kernel is not None and kernel.designs == engine.designs:
+        arch, highpte, line = records.ARCH_NAMES[engine.numbers()["arch"]], bool(rules["highpte"]), rules["l1_line"]
+        if arch in kernel.archs and rules == kernel.rules(arch, highpte=highpte, l1_line=line):
+            return kernel
+    else:
+        base = next((k for k in kernels.KERNELS.values() if k.rmap == rmap), kernels.KERNELS["2.6.5"])
+        kernel = base.replace(name=str(name), rmap=rmap, i_mmap=i_mmap, reclaim=reclaim, calls=calls)
+    if not kernels.brought_along(rmap, rules):
+        raise ValueError(f"its rules are not those of the reverse map {rmap!r}")
+    engine.check(0)
+    return kernel

@@ -152,8 +152,9 @@ def _perms(flags: int) -> str:
 
 def _pages(addr: int, length: int) -> tuple[int, int]:
     """First page and number of pages that a range touches."""
-    first = integer("addr", addr) // _PAGE
-    end = addr + integer("length", length)
+    addr, length = integer("addr", addr), integer("length", length)
+    first = addr // _PAGE
+    end = addr + length
     if end > U64_MAX + 1:
         raise ValueError(f"addr + length must not exceed 2**64, {addr:#x} + {length:#x} does")
     return first, -(-end // _PAGE) - first if length else 0
@@ -231,8 +232,7 @@ class Task:
 
     def touch_range(self, addr: int, length: int, write: bool = False) -> None:
         """Access every page of [addr, addr + length) once, in order."""
-        integer("addr", addr)
-        integer("length", length)
+        addr, length = integer("addr", addr), integer("length", length)
         if addr + length > U64_MAX + 1:
             raise ValueError(f"addr + length must not exceed 2**64, {addr:#x} + {length:#x} does")
         self._engine.touch_range(self._pid, addr, length, flag("write", write))
@@ -261,7 +261,8 @@ class Task:
                 raise TypeError(f"file must be a File or None, not {file!r}")
             if file.machine._engine is not self._engine:
                 raise ValueError(f"{file!r} belongs to another machine")
-        if integer("flags", flags, 0, U32_MAX) & MAP_ANONYMOUS == 0 and file is not None:
+        flags = integer("flags", flags, 0, U32_MAX)
+        if flags & MAP_ANONYMOUS == 0 and file is not None:
             number = file._open()
         return failed(
             self._engine.mmap(
@@ -291,7 +292,8 @@ class Task:
     ) -> int:
         """Grow, shrink or move a mapping; returns its address. new_addr is for MREMAP_FIXED, which needs it."""
         args = (addr, old_len, new_len, flags) if new_addr is None else (addr, old_len, new_len, flags, new_addr)
-        if integer("flags", flags, 0, U32_MAX) & MREMAP_FIXED and new_addr is None:
+        flags = integer("flags", flags, 0, U32_MAX)
+        if flags & MREMAP_FIXED and new_addr is None:
             raise ValueError("MREMAP_FIXED needs new_addr")
         return failed(
             self._engine.mremap(
@@ -356,8 +358,7 @@ class Task:
 
     def mincore(self, addr: int, length: int) -> np.ndarray:
         """One bool a page: needs no read. ENOMEM if part of the range is not mapped."""
-        integer("addr", addr)
-        integer("length", length)
+        addr, length = integer("addr", addr), integer("length", length)
         if addr % _PAGE:
             return _raise(EINVAL, "mincore", addr, length)
         if addr + length > self._task_size() + _PAGE:
@@ -404,11 +405,12 @@ class Task:
 
     def getrlimit(self, resource: int) -> int:
         """The soft limit; RLIM_INFINITY if there is none."""
-        if resource not in _RLIMITS:
+        number = integer("resource", resource, 0, U32_MAX)
+        if number not in _RLIMITS:
             raise ValueError(
-                f"resource {resource!r} is not simulated; RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_AS are"
+                f"resource {number} is not simulated; RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_AS are"
             )
-        return int(self._engine.task_record(self._pid)["rlim"][_RLIMITS[resource]])
+        return int(self._engine.task_record(self._pid)["rlim"][_RLIMITS[number]])
 
     @property
     def caps(self) -> int:
@@ -482,6 +484,7 @@ class Task:
         Fields: present, swapped, zero, file, anon, exclusive (mapped once), dirty, accessed, writable, guard (a guard
         marker, which is swapped too, as in pagemap), frame, slot (index in Machine.swap_map).
         """
+        addr, length = integer("addr", addr), integer("length", length)
         first, n = _pages(addr, length)
         most = self._task_size() // _PAGE
         if n > most:

@@ -3,15 +3,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import threading
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vmcore
-from vmcore import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE, trace
+from vmcore import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE, kernels, trace
 from vmcore._fast.engine import Engine
 
 PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS
@@ -263,6 +265,82 @@ def test_the_dead(machine, task, area):
         machine.task(99)
 
 
+class Index:
+    """A number that is no int."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
+CALLS = (   # of 64 pages mapped at "a": every call with numbers, and what it is given
+    ("touch", ("a",)), ("touch_range", ("a", 8192)), ("write", ("a", 200)), ("read", ("a",)),
+    ("mincore", ("a", 8192)), ("pagemap", ("a", 8192)), ("mprotect", ("a", 4096, 1)), ("madvise", ("a", 4096, 0)),
+    ("mlock", ("a", 4096)), ("mlock2", ("a", 4096, 0)), ("munlock", ("a", 4096)), ("msync", ("a", 4096, 4)),
+    ("mlockall", (1,)), ("mmap", (0, 8192, 3, PRIVATE, None, 0)), ("mremap", ("a", 4096, 4096, 1)),
+    ("mremap", ("a", 4096, 4096, 3, 0x10000000)), ("remap_file_pages", ("a", 4096, 0, 0, 0)), ("brk", (0,)),
+    ("munmap", ("a", 4096)), ("setrlimit", (9, 1 << 40)), ("setrlimit", (9, (1 << 40, 1 << 41))), ("getrlimit", (9,)),
+    ("capset", (7,)), ("exec", ("x", 1)),
+    # sums beyond 64 bits, and beyond what a small type holds
+    ("mincore", (0, 200)), ("mincore", ((1 << 63) - 4096, 8192)), ("mincore", ((1 << 64) - 4096, 8192)),
+    ("pagemap", ((1 << 63) - 4096, 8192)), ("pagemap", ((1 << 64) - 4096, 8192)), ("pagemap", (200, 200)),
+    ("touch_range", ((1 << 64) - 4096, 8192)), ("touch_range", (200, 200)), ("setrlimit", (9, -1)),
+    ("mmap", ((1 << 64) - 4096, (1 << 64) - 4096, 3, PRIVATE, None, 0)), ("munmap", ((1 << 63) - 4096, 8192)),
+)
+
+
+def outcome(make, call, args):
+    """What a call does on a fresh machine, its numbers made by `make`: its result or error, and the counters."""
+    def given(arg):
+        if isinstance(arg, tuple):
+            return tuple(map(given, arg))
+        return make(arg) if isinstance(arg, int) else arg
+
+    m = vmcore.Machine(ram="16M", swap="16M", kernel="2.6.5", overcommit_memory=1)
+    t = m.spawn("t")
+    a = t.mmap(None, 64 * 4096, RW, PRIVATE)
+    t.capset(0xFFFFFFFF)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            result = getattr(t, call)(*(given(a if arg == "a" else arg) for arg in args))
+        except (OSError, ValueError, vmcore.SegmentationFault) as e:
+            result = type(e), getattr(e, "errno", None)
+    m.check()
+    return result.tolist() if isinstance(result, np.ndarray) else result, m.vmstat(), t.maps() if t.alive else None
+
+
+@pytest.mark.parametrize(("call", "args"), CALLS)
+def test_a_number_is_a_number(call, args):
+    """numpy's scalars wrap around and objects with __index__ do no arithmetic: neither gets past the conversion."""
+    expected = outcome(int, call, args)
+
+    def fits(kind):
+        """That type where it holds the number, a Python int where it does not."""
+        return lambda n: kind(n) if np.iinfo(kind).min <= n <= np.iinfo(kind).max else n
+
+    for make in (fits(np.uint64), fits(np.int64), fits(np.uint8), Index):
+        assert outcome(make, call, args) == expected
+
+
+@pytest.mark.parametrize("kind", [np.uint64, np.int64, Index])
+def test_a_number_is_a_number_to_a_machine(kind):
+    m = vmcore.Machine(ram=kind(16 << 20), swap=kind(1 << 20), swappiness=kind(50), seed=kind(3))
+    assert m.ram == 16 << 20 and [pages for _, pages, _, _ in m.swaps()] == [256]
+    assert vmcore.Machine(ram="16M", swap=kind(0)).swaps() == []
+    m.swapon(kind(1 << 20), kind(5))
+    f = m.open("f", kind(8192))
+    f.truncate(kind(4096))
+    assert (f.size, m.file(kind(f.number))) == (4096, f)
+    t = m.spawn("t", mmap_base=kind(1 << 30), start_brk=kind(1 << 20))
+    assert m.task(kind(t.pid)) == t
+    assert m.reclaim(kind(1)) >= 0
+    m.swapoff(kind(1))
+    m.check(kind(4))
+
+
 # ---------------------------------------------------------------- machine and files
 
 @pytest.mark.parametrize(("call", "args", "error", "says"), [
@@ -290,6 +368,10 @@ def test_the_dead(machine, task, area):
     ("task", ("t",), TypeError, "pid"),
     ("view", ("pages",), ValueError, "swap_slot"),
     ("file", ("nosuch",), FileNotFoundError, "nosuch"),
+    ("file", ("\ud800",), ValueError, "UTF-8"),
+    ("open", ("\ud800", 1), ValueError, "UTF-8"),
+    ("tmpfs", ("\ud800", 1), ValueError, "UTF-8"),
+    ("device", ("\ud800", 1), ValueError, "UTF-8"),
     ("file", (99,), FileNotFoundError, "99"),
 ])
 def test_machine_calls(machine, call, args, error, says):
@@ -306,6 +388,10 @@ def test_swap_errno(machine):
     with pytest.raises(OSError, match="swapon") as caught:
         machine.swapon(4096)
     assert caught.value.errno == errno.EINVAL
+    for size in ("99999999999999999999T", 1 << 70, "1T"):
+        with pytest.raises(OSError, match="swapon") as caught:
+            machine.swapon(size)
+        assert caught.value.errno == errno.EINVAL
 
 
 def test_closed_and_foreign_files(machine, task):
@@ -387,6 +473,14 @@ def test_trace_files(tmp_path):
         trace.read(tmp_path / "o.npy")
     with pytest.raises(FileNotFoundError):
         trace.read(tmp_path / "none.csv")
+    np.savez(tmp_path / "z.npz", t)
+    zipped = (tmp_path / "z.npz").read_bytes()
+    magic = b"\x93NUMPY\x01\x00"
+    for raw in (b"PK\x03\x04garbage", zipped, *(magic + len(h).to_bytes(2, "little") + h for h in (
+            b"'''", b"(", b"(" * 9000, b"{'descr': (", b"1" * 9000, b"\xff"))):
+        (tmp_path / "bad.npy").write_bytes(raw)
+        with pytest.raises(ValueError, match=r"bad\.npy"):
+            trace.read(tmp_path / "bad.npy")
 
 
 # ---------------------------------------------------------------- saved machines
@@ -412,6 +506,73 @@ def test_damaged_files(machine, task, area, tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         machine.save(tmp_path / "none" / "m")
     vmcore.load(path).check()
+
+
+def with_header(raw: bytes, header: bytes) -> bytes:
+    """A saved machine with another header, and its checksum right."""
+    body = raw[:8] + len(header).to_bytes(4, "little") + header + raw[12 + int.from_bytes(raw[8:12], "little") : -4]
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def test_damaged_headers(machine, task, area, tmp_path: Path):
+    """The header is read before the checksum: whatever it is, the file is refused by its name."""
+    task.touch_range(area, 4 * 4096, write=True)
+    path = tmp_path / "m"
+    machine.save(path)
+    raw = path.read_bytes()
+    header = json.loads(raw[12 : 12 + int.from_bytes(raw[8:12], "little")])
+    bad = tmp_path / "bad"
+    changes = ({"designs": [[], [], [], []]}, {"designs": [{}, 1, None, "v6"]}, {"designs": ["none", "list", "v2_6"]},
+               {"designs": ["none", "list", "v2_6", "v2_6"]}, {"designs": {}}, {"layout": []}, {"meta": []})
+    for other in (b"[" * (1 << 20), b'{"a":' * (1 << 17), b"\xff", b"1",
+                  *(json.dumps(header | change).encode() for change in changes)):
+        bad.write_bytes(with_header(raw, other))
+        with pytest.raises(ValueError, match="bad"):
+            vmcore.load(bad)
+
+
+def test_designs_of_another_machine_are_refused(machine, task, area, tmp_path: Path):
+    task.touch_range(area, 16 * 4096, write=True)
+    task.fork("c").touch_range(area, 4 * 4096, write=True)
+    f = machine.open("f", 65536)
+    for _ in range(3):
+        task.touch_range(task.mmap(None, 65536, RW, MAP_SHARED, f), 65536, write=True)
+    path = tmp_path / "m"
+    machine.save(path)
+    raw = path.read_bytes()
+    header = json.loads(raw[12 : 12 + int.from_bytes(raw[8:12], "little")])
+    rmap, i_mmap, reclaim, calls = header["designs"]
+    refused = 0
+    for other in ({"meta": {"kernel": "2.6.55"}}, {"meta": {"kernel": 3}}, {"meta": {}},
+                  *({"designs": [r, i_mmap, reclaim, calls]} for r in kernels.RMAP),
+                  *({"designs": [rmap, i, reclaim, calls]} for i in kernels.I_MMAP),
+                  *({"designs": [rmap, i_mmap, r, calls]} for r in kernels.RECLAIM)):
+        path.write_bytes(with_header(raw, json.dumps(header | other).encode()))
+        try:
+            loaded = vmcore.load(path)
+        except ValueError as e:
+            assert str(path) in str(e)
+            refused += 1
+        else:
+            loaded.check()
+            assert loaded._engine.designs[0] == rmap
+    assert refused >= len(kernels.RMAP) - 1
+
+
+def test_rules_say_which_reverse_map_they_are_of():
+    for kernel in vmcore.KERNELS.values():
+        for arch in kernel.archs:
+            rules = kernel.rules(arch)
+            assert [name for name in kernels.RMAP if kernels.brought_along(name, rules)] == [kernel.rmap]
+
+
+def test_paths_of_bytes(machine, tmp_path: Path):
+    path = tmp_path / "m"
+    machine.save(bytes(path))
+    assert list(tmp_path.iterdir()) == [path]
+    vmcore.load(bytes(path)).check()
+    with pytest.raises(TypeError):
+        machine.save(3)
 
 
 # ---------------------------------------------------------------- threads

@@ -33,7 +33,7 @@ def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> 
 
     from vmcore._fast.engine import LAYOUT
 
-    target = os.fspath(path)
+    target = os.fsdecode(path)
     part = f"{target}.part"
     header = json.dumps({"format": FORMAT, "layout": LAYOUT, "designs": engine.designs, "meta": meta}).encode()
     crc = 0
@@ -64,13 +64,13 @@ def load(path: str | os.PathLike[str]) -> tuple[Engine, dict[str, Any]]:
     from vmcore._fast.engine import LAYOUT, Engine
     from vmcore.kernels import CALLS, I_MMAP, RECLAIM, RMAP
 
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     with open(name, "rb") as f:
         header = _header(f, name)
         if header.get("format") != FORMAT or header.get("layout") != LAYOUT:
             raise ValueError(f"{name}: saved by another version of vmcore, whose records differ")
         designs, meta = header.get("designs"), header.get("meta")
-        if not isinstance(designs, list) or len(designs) != 4 or not isinstance(meta, dict):
+        if not isinstance(designs, list) or [type(d) for d in designs] != [str] * 4 or not isinstance(meta, dict):
             raise ValueError(f"{name}: its header is damaged")
         for design, known in zip(designs, (RMAP, I_MMAP, RECLAIM, CALLS), strict=True):
             if design not in known:
@@ -104,7 +104,7 @@ def _header(f: BinaryIO, name: str) -> dict[str, Any]:
     raw = f.read(n) if n <= MAX_HEADER else b""
     try:
         header = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise ValueError(f"{name}: its header is damaged")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tokenize import TokenError
+
 import numpy as np
+from numpy.lib.format import read_array
 
 from vmcore._fast.arguments import trace
 
@@ -10,8 +13,9 @@ from vmcore._fast.arguments import trace
 def read(path: str) -> np.ndarray:
     with open(path, "rb") as f:
         try:
-            array = np.load(f, allow_pickle=False)
-        except (ValueError, EOFError, OSError, SyntaxError, KeyError, TypeError, OverflowError, MemoryError) as e:
+            array = read_array(f, allow_pickle=False)
+        except (ValueError, EOFError, OSError, SyntaxError, TokenError, KeyError, TypeError, OverflowError, MemoryError,
+                RecursionError) as e:
             raise ValueError(f"{path}: not a .npy file, or truncated: {e}") from None
     try:
         return trace(array)
