@@ -24,6 +24,7 @@ from vmcore._fast.counters import COUNTER_NAMES
 __all__ = ["MEASURED", "CostError", "CostModel", "Measured", "calibrate", "load", "loads"]
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e15)]
+Hertz = Annotated[float, msgspec.Meta(ge=1, le=1e15)]       # so that the highest counts and costs have seconds
 Count = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
@@ -34,7 +35,7 @@ class CostError(ValueError):
 class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The processor."""
 
-    hertz: Positive
+    hertz: Hertz
     line: Positive              # cycles for a cache line from memory
 
 
@@ -75,6 +76,8 @@ class CostModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
                 seen[counter] = cause
         if not all(map(math.isfinite, (self.machine.hertz, self.machine.line, self.scalars.time_unit))):
             raise ValueError("hertz, line and time_unit must be numbers above 0")
+        if not math.isfinite(self.scalars.process):
+            raise ValueError("process must be a number of 0 or more")
 
     def raw(self, counts: Mapping[str, int]) -> dict[str, float]:
         """Seconds by cause before the scalars: cycles and lines alone. A counter that a run lacks counts as 0."""
@@ -111,10 +114,12 @@ def _near(counter: str) -> str:
 def loads(text: str, source: str = "costs") -> CostModel:
     """A table from TOML text, checked."""
     try:
-        return msgspec.convert(tomllib.loads(text), CostModel)
-    except tomllib.TOMLDecodeError as error:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:       # ValueError: an integer of thousands of digits, too
         raise CostError(f"{source}: not valid TOML: {error}") from None
-    except msgspec.ValidationError as error:
+    try:
+        return msgspec.convert(data, CostModel)
+    except (msgspec.ValidationError, RecursionError) as error:
         raise CostError(f"{source}: {error}") from None
 
 

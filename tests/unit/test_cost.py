@@ -1,5 +1,7 @@
 """The cost model: a table of costs, what a run's counts come to by it, and the two scalars that calibration fits."""
 
+import math
+
 import pytest
 
 import vmcore
@@ -37,10 +39,21 @@ def test_seconds_by_cause():
     ("zap_ptes", "fork_tables", r"stands in events\.fork already"), ("[events.exit]", "[events.total]", "taken"),
     ("cycles = 10", "cycles = -1", "cycles"), ("cycles = 10", "cycle = 1", "cycle"), ("[machine]", "[machine", "TOML"),
     ("time_unit = 2.0", "time_unit = 0", "time_unit"), ("cycles = 10,", "cycles = nan,", "cycles"),
+    ("hertz = 1e9", "hertz = 1e-300", "1.0"), ("hertz = 1e9", "hertz = inf", "hertz"),
+    ("line = 100", "line = 1e16", "line"), ("process = 0.5", "process = nan", "process"),
+    ("line = 100", "line = " + "9" * 5000, "TOML"), ("line = 100", "line = " + "[" * 5000, "TOML"),
+    ("line = 100", "line" + ".a" * 5000 + " = 1", "mine.toml"),
 ])
 def test_tables_that_make_no_sense(old, new, message):
     with pytest.raises(cost.CostError, match=message):
         cost.loads(TABLE.replace(old, new), "mine.toml")
+
+
+def test_the_highest_costs_have_seconds():
+    table = TABLE.replace("hertz = 1e9", "hertz = 1").replace("line = 100", "line = 1e15").replace(
+        "time_unit = 2.0", "time_unit = 1e15").replace("cycles = 10,", "cycles = 1e12, lines = 1e12,")
+    seconds = cost.loads(table).simulated({"zap_ptes": (1 << 64) - 1}, 0.0)
+    assert all(map(math.isfinite, seconds.values()))
 
 
 def test_files(tmp_path):

@@ -141,6 +141,11 @@ def test_bad_settings(settings, message):
     (MINIMAL.replace("1M", "1000"), "size must be a multiple of 4096"),
     (MINIMAL.replace("'mine'", "3").replace('"mine"', "3"), "name = 3: expected a string"),
     (MINIMAL + "tasks = 3", "unknown key 'tasks'"),
+    (MINIMAL + "x = " + "[" * 3000, "not valid TOML"),
+    (MINIMAL + "x = " + "[" * 100 + "]" * 100, "more than 20 levels deep"),
+    (MINIMAL + "x" + ".x" * 5000 + " = 1", "more than 20 levels deep"),
+    (MINIMAL + "[x" + ".x" * 5000 + "]", "more than 20 levels deep"),
+    (MINIMAL + "swap = " + "9" * 5000, "not valid TOML"),
 ])
 def test_bad_toml(toml, message):
     with pytest.raises(scenario.ScenarioError, match=message):
@@ -166,6 +171,10 @@ def test_files(tmp_path):
         scenario.load("no-such-thing")
     with pytest.raises(scenario.ScenarioError, match="directory"):
         scenario.load(tmp_path)
+    with pytest.raises(scenario.ScenarioError, match="null"):
+        scenario.load("a\0b.toml")
+    with pytest.raises(scenario.ScenarioError, match="neither built in"):
+        scenario.load("x" * 5000)
     path.write_bytes(b"name = '\xff'")
     with pytest.raises(scenario.ScenarioError, match="not UTF-8"):
         scenario.load(path)

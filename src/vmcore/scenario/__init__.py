@@ -5,6 +5,7 @@
 >>> result = scenario.run(tiny, "2.6.5-aa1")
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -65,7 +66,7 @@ def load(name: str | Path, *, settings: Iterable[str] = ()) -> Scenario:
     if isinstance(name, str) and name in builtin_names():
         return loads(builtin_text(name), settings=settings, source=name)
     path = Path(name)
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and not os.path.exists(path):     # False for what can be no path, too
         raise ScenarioError(
             f"no scenario {str(name)!r}: it is neither built in ({', '.join(builtin_names())}) nor a TOML file")
     try:
@@ -74,4 +75,6 @@ def load(name: str | Path, *, settings: Iterable[str] = ()) -> Scenario:
         raise ScenarioError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise ScenarioError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except ValueError as error:         # a NUL in the path
+        raise ScenarioError(f"{str(path)!r}: {error}") from None
     return loads(text, settings=settings, source=str(path))

@@ -5,14 +5,17 @@ table ``[variants.T3]`` says; what is set by name wins.
 """
 
 import ast
+import math
 import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .model import ScenarioError, apply_settings
+from .model import ScenarioError, apply_settings, check_depth
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
              ast.Div: operator.truediv}
+LONGEST = 1000              # characters of a formula
+LARGEST = 1 << 64           # of its numbers
 
 
 def settle(data: dict[str, Any], settings: Iterable[str], source: str) -> dict[str, Any]:
@@ -21,17 +24,21 @@ def settle(data: dict[str, Any], settings: Iterable[str], source: str) -> dict[s
     if not isinstance(parameters, dict):
         raise ScenarioError(f"{source}: parameters = {parameters!r}: a table of names and numbers is needed")
     settings = [f"parameters.{s}" if s.partition("=")[0].strip() in parameters else s for s in settings]
-    variant = data.get("variant", "")
+    variant, variants = data.get("variant", ""), data.get("variants", {})
     for setting in settings:
         key, _, value = setting.partition("=")
         if key.strip() == "variant":
             variant = value.strip().strip("\"'")
-    variants = data.get("variants", {})
+    if not isinstance(variants, dict):
+        raise ScenarioError(f"{source}: variants = {variants!r}: a table of tables is needed")
+    if not isinstance(variant, str):
+        raise ScenarioError(f"{source}: variant = {variant!r}: a name is needed")
     if variant:
-        if not isinstance(variants, dict) or not isinstance(variants.get(variant), dict):
+        if not isinstance(variants.get(variant), dict):
             raise ScenarioError(f"{source}: no variant {variant!r}; there are: {', '.join(variants) or 'none'}")
         parameters.update(variants[variant])
     apply_settings(data, settings)
+    check_depth(data, source)
     for name, value in parameters.items():
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ScenarioError(f"{source}: parameters.{name} = {value!r}: a number or a word is needed")
@@ -51,19 +58,31 @@ def _replace(value: Any, parameters: Mapping[str, float], source: str) -> Any:
 def evaluate(text: str, names: Mapping[str, Any], source: str) -> Any:
     """The number that a formula of names, numbers, + - * / // and brackets has; a name alone may stand for a word."""
     try:
-        return _number(ast.parse(text, mode="eval").body, names)
-    except (SyntaxError, ValueError, TypeError, OverflowError, ZeroDivisionError, RecursionError) as error:
-        raise ScenarioError(f'{source}: "= {text}": {error}; a formula has numbers, + - * / // and the parameters '
+        if len(text) > LONGEST:
+            raise ValueError(f"it has {len(text)} characters, at most {LONGEST} are allowed")
+        body = ast.parse(text, mode="eval").body
+        if isinstance(body, ast.Name) and isinstance(names.get(body.id), str):
+            return names[body.id]
+        return _number(body, names)
+    except (SyntaxError, ValueError, TypeError, OverflowError, ZeroDivisionError, RecursionError, MemoryError) as error:
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise ScenarioError(f'{source}: "= {shown}": {error}; a formula has numbers, + - * / // and the parameters '
                             f"{', '.join(names) or '(none here)'}") from None
 
 
-def _number(node: ast.expr, names: Mapping[str, Any]) -> Any:
+def _number(node: ast.expr, names: Mapping[str, Any]) -> int | float:
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return node.value
-    if isinstance(node, ast.Name):
+        value = node.value
+    elif isinstance(node, ast.Name):
         if node.id not in names:
             raise ValueError(f"no parameter {node.id!r}")
-        return names[node.id]
-    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-        return OPERATORS[type(node.op)](_number(node.left, names), _number(node.right, names))
-    raise ValueError("not a formula")
+        value = names[node.id]
+        if isinstance(value, str):
+            raise TypeError(f"{node.id!r} is a word, with which nothing can be computed")
+    elif isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        value = OPERATORS[type(node.op)](_number(node.left, names), _number(node.right, names))
+    else:
+        raise ValueError("not a formula")
+    if not math.isfinite(value) or abs(value) > LARGEST:
+        raise ValueError("a number beyond 2**64")
+    return value

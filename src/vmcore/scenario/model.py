@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 PAGE_SIZE = 4096
+DEEPEST = 20                # tables and lists in each other
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -120,9 +121,21 @@ def to_builtins(scenario: Scenario) -> dict[str, Any]:
 def parse_toml(text: str, source: str) -> dict[str, Any]:
     """The tables of a TOML text; ScenarioError names the source and the line."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:       # ValueError: an integer of thousands of digits, too
         raise ScenarioError(f"{source}: not valid TOML: {error}") from None
+    check_depth(data, source)
+    return data
+
+
+def check_depth(value: Any, source: str) -> None:
+    """What comes after works its way down by recursion."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [item for one in level if isinstance(one, (dict, list))
+                 for item in (one.values() if isinstance(one, dict) else one)]
+    if level:
+        raise ScenarioError(f"{source}: its tables and lists are more than {DEEPEST} levels deep")
 
 
 def apply_settings(data: dict[str, Any], settings: Iterable[str]) -> None:
@@ -136,6 +149,9 @@ def apply_settings(data: dict[str, Any], settings: Iterable[str]) -> None:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
+        except (ValueError, RecursionError) as error:
+            shown = setting if len(setting) <= 60 else setting[:57] + "..."
+            raise ScenarioError(f"--set {shown}: not a value of TOML: {error}") from None
         table = data
         for part in path[:-1]:
             table = table.setdefault(part, {})
@@ -156,6 +172,7 @@ def _normalise(data: dict[str, Any]) -> None:
 def convert(data: Mapping[str, Any], kinds: Any, source: str) -> Scenario:
     """Plain data to the struct of its workload, checked and not scaled yet."""
     data = dict(data)
+    check_depth(data, source)
     _normalise(data)
     try:
         return msgspec.convert(data, kinds, dec_hook=_decode)
