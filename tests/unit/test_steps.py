@@ -12,6 +12,7 @@ from vmcore import scenario
 from vmcore.scenario import fits
 from vmcore.scenario.formulas import evaluate
 from vmcore.scenario.layout import Layout
+from vmcore.scenario.script import name_of
 from vmcore.scenario.splitmix import draws, splitmix64
 from vmcore.scenario.steps import Map
 
@@ -64,7 +65,9 @@ def test_formula(text, value):
 
 
 @pytest.mark.parametrize("text", ["", "m", "n(1)", "n.real", "1 if n else 2", "n ** 9", "1 // 0", "word + 1", "[n]",
-                                  "(" * 500 + "1" + ")" * 500])
+                                  "(" * 500 + "1" + ")" * 500, "word * 1000000000", "2 * word", "n * word",
+                                  "'x' * 9", "9" * 5000, "1" + " + 1" * 5000, "-" * 5000 + "1", "9" * 30, "1e308 * 10",
+                                  "4294967296 * 4294967296 * 2", "1e999", "True", "n" * 2000])
 def test_no_formula(text):
     with pytest.raises(scenario.ScenarioError, match="a formula has numbers"):
         evaluate(text, {"n": 3, "word": "x"}, "here")
@@ -91,10 +94,120 @@ def test_variants_and_parameters():
      "no file 'f'; there are: none"),
     ('[[steps]]\ndo = "spawn"\nwho = "a"\ncount = "= n"\n', "no parameter 'n'"),
     ("parameters = 3\nsteps = []\n", "parameters = 3"),
+    ('variants = 5\nvariant = "a"\nsteps = []\n', "variants = 5: a table"),
+    ('variants = "abc"\nvariant = "a"\nsteps = []\n', "variants = 'abc': a table"),
+    ('variant = ["a"]\nsteps = []\n', r"variant = \['a'\]: a name"),
+    ('variants.a = 5\nvariant = "a"\nsteps = []\n', "no variant 'a'"),
 ])
 def test_steps_that_make_no_sense(toml, message):
     with pytest.raises(scenario.ScenarioError, match=message):
         scenario.loads(HEAD + toml)
+
+
+def steps(text):
+    """TOML of steps, one a line: `touch a r write=1` is do = "touch", who = "a", region = "r", write = 1."""
+    lines = []
+    for line in text.strip().splitlines():
+        do, *words = line.split()
+        names = iter(("size",) if do == "reclaim" else ("who", "into") if do == "fork" else ("who", "region"))
+        pairs = [word.split("=") if "=" in word else (next(names), f'"{word}"') for word in words]
+        lines.append("".join([f'[[steps]]\ndo = "{do}"\n', *(f"{key} = {value}\n" for key, value in pairs)]))
+    return "".join(lines)
+
+
+A = "spawn a\nmap a r size=65536\n"
+RO = 'spawn a\nmap a r size=65536 access="r"\n'
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (A + "protect a r piece=0", r"steps\[2\].*piece must be a multiple of 4096, and not 0"),
+    (A + "grow a r piece=0", "piece must be a multiple of 4096, and not 0"),
+    (A + "grow a r piece=100", "piece must be a multiple of 4096, and not 0"),
+    (A + "unmap a r\ntouch a r", r"steps\[3\] \(touch\): group 'a' does not map region 'r'"),
+    (A + "unmap a r\nunmap a r", r"steps\[3\] \(unmap\): group 'a' does not map region 'r'"),
+    (A + "spawn b\ntouch b r", r"steps\[3\] \(touch\): group 'b' does not map region 'r'"),
+    (A + "spawn b\nunmap b r", "group 'b' does not map region 'r'"),
+    (A + "spawn b\nlock b r", "group 'b' does not map region 'r'"),
+    (A + "spawn b\nmove b r", "group 'b' does not map region 'r'"),
+    (A + "spawn a\ntouch a r", "not all tasks of group 'a' map region 'r'"),
+    (A + "spawn b\nfork a b\ntouch b r", "not all tasks of group 'b' map region 'r'"),
+    (A + "fork a b\nmove a r\ntouch b r", "group 'b' does not map region 'r'"),
+    (A + "exit a\ntouch a r", r"no group 'a' any more, its tasks left in steps\[2\] \(exit\); there are: none"),
+    (A + "exit a\nfork a b\ntouch b r", "no group 'a' any more"),
+    (A + "exit a\nspawn a\ntouch a r", "group 'a' does not map region 'r'"),
+    (RO + "touch a r write=1", r"steps\[2\] \(touch\): region 'r' cannot be written: its access is r"),
+    (RO.replace('"r"', '"none"') + "touch a r", "region 'r' cannot be read: its access is none"),
+    (A + "protect a r piece=4096\ntouch a r write=0.5", "cannot be written: its access is r, rw"),
+    ("spawn " + "\u00e9" * 24, "at most 24 bytes"), ('spawn who="a\\u0000"', "no NUL"),
+    ("spawn a\nfork a " + "\u00e9" * 24, "at most 24 bytes"),
+    ("spawn a\nmap a r windows=10000000 pages=10000000", "bytes of addresses, i386 has"),
+    (A + "move a r\n" * 50_000, "bytes of addresses, i386 has"),
+])
+def test_what_a_group_cannot_do_is_said_before_it_runs(text, message):
+    with pytest.raises(scenario.ScenarioError, match=message):
+        scenario.loads(HEAD + steps(text))
+
+
+@pytest.mark.parametrize(("files", "text", "message"), [
+    ('[[files]]\nname = "f"\n', 'spawn a\nmap a r windows=2 gap=9223372036854775807 file="f"', "a file has 4294967295"),
+    ('[[files]]\nname = "f"\n', 'spawn a\nmap a r windows=3 gap=4000000000 file="f"', "a file has 4294967295"),
+    ('[[files]]\nname = "f"\nsize = "16T"\n', "spawn a", "below 16 TiB"),
+    ('[[files]]\nname = "' + "\u20ac" * 24 + '"\n', "spawn a", "at most 24 bytes"),
+    ('[[files]]\nname = "a\\u0000"\n', "spawn a", "no NUL"),
+])
+def test_files_that_make_no_sense(files, text, message):
+    with pytest.raises(scenario.ScenarioError, match=message):
+        scenario.loads(HEAD + steps(text) + files)
+
+
+@pytest.mark.parametrize("text", [
+    A + "fork a b\nexit a\ntouch b r write=1\nunmap b r\nmap b r size=65536\ntouch b r",
+    A + "protect a r piece=8192\ntouch a r\ngrow a r piece=4096\ntouch a r write=1",
+    A + "fork a a times=2\nmove a r\ntouch a r write=0.5\nfork a b\ntouch b r",
+    'spawn a\nmap a r size=65536 access="none"\ntouch a r part=0\ngrow a r piece=4096\nexit a\nspawn a',
+    "spawn a\nspawn " + "x" * 24 + " count=3",
+])
+def test_what_a_group_can_do(text):
+    """Accepted means that it runs, and that fits can follow it."""
+    chosen = scenario.loads(HEAD + steps(text))
+    for kernel in ("2.4", "2.6.5", "2.6.5-aa1"):
+        assert scenario.run(chosen, kernel)["problems"] == []
+        assert fits.predict(chosen, kernel).fits
+
+
+def test_groups_that_the_oom_killer_emptied():
+    """What it leaves of a group is not known beforehand: steps on an empty group do nothing."""
+    text = 'kills = "result"\ntunables.overcommit_memory = 1\n' + steps(
+        "spawn a\nmap a r size=33554432\ntouch a r write=1\nfork a b\ntouch b r write=1\n"
+        "touch b r order=\"random\" write=0.5\nprotect b r piece=4096")
+    chosen = scenario.loads(HEAD.replace("64M", "16M") + text)
+    assert scenario.run(chosen, "2.6.5")["tasks"]["killed"] == 1
+
+
+def test_a_fault_ends_a_run_as_a_problem():
+    class Touch:
+        def phase(self):
+            raise vmcore.SegmentationFault(None, 4096, 1)
+
+    chosen = scenario.loads(HEAD + steps(A))
+    broken = type("Broken", (), {"drive": lambda self, run: Touch().phase(), "ram": chosen.ram, "swap": (),
+                                 "arch": "i386", "tunables": {}})()
+    [problem] = scenario.run(broken, "2.6.5")["problems"]
+    assert "no mapping there" in problem
+
+
+def test_names_of_tasks():
+    assert name_of("x" * 24, 7) == "x" * 24 + "-7"
+    assert name_of("x" * 24, 12345678) == "x" * 22 + "-12345678"
+    assert name_of("\u00e9" * 12, 12345678) == "\u00e9" * 11 + "-12345678"
+
+
+def test_the_tables_of_large_regions_are_counted_and_not_listed():
+    text = steps("spawn a\nmap a r size=\"100T\"\nmap a s size=4096\ntouch a r\ntouch a s write=1\nlock a r")
+    chosen = scenario.loads(HEAD.replace("i386", "x86_64") + text)
+    rules = vmcore.KERNELS["2.6.5"].rules("x86_64")
+    last = chosen.plan(rules).loads()[-1]
+    assert last.leaf_tables == (100 << 40 >> 21) + 1
 
 
 def test_draws_are_splitmix64():

@@ -12,7 +12,7 @@ class Layout:
 
     def __init__(self, steps: Iterable[Any], base: int, gap: int = 1) -> None:
         self._gap = gap * PAGE_SIZE
-        self._next = base
+        self._next = self._base = base
         self._specs: dict[str, Map] = {}
         self._bases: dict[str, int] = {}
         self._files: dict[str, int] = {}
@@ -42,6 +42,11 @@ class Layout:
         self._bases[region] = self._next
         self._next = self.end(region) + self._gap
         return self._bases[region]
+
+    @property
+    def length(self) -> int:
+        """Bytes from the first region to behind the last one."""
+        return self._next - self._base
 
     def file_pages(self, name: str) -> int:
         """Pages of a file up to the last one mapped."""

@@ -236,7 +236,8 @@ class Plan:
         touched = round(held.touched * pages)
         place = np.arange(min(copied, touched), touched)
         window = place // spec.window
-        first = np.array([spec.offset(w) for w in range(spec.count)])
+        number = np.arange(spec.count)
+        first = (spec.count - 1 - number if spec.reversed else number) * (spec.window + spec.gap)
         share = spec.choose / spec.count if spec.choose else 1.0
         mappers[spec.file][first[window] + place % spec.window] += tasks * share
 
@@ -256,10 +257,11 @@ class Plan:
         counts = []
         for level in range(self.rules["levels"] - 1):
             shift = leaf_shift + level * self.rules["pt_shift"]
-            found: set[int] = set()
-            for first, end in spans:
-                found.update(range(first >> shift, (end - 1 >> shift) + 1))
-            counts.append(len(found))
+            found, behind = 0, 0            # tables, and the one behind the last of them
+            for first, last in sorted((first >> shift, end - 1 >> shift) for first, end in spans):
+                found += max(last + 1 - max(first, behind), 0)
+                behind = max(behind, last + 1)
+            counts.append(found)
         return (counts[0] if counts else len(spans)), sum(counts[1:])
 
 

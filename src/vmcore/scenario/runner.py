@@ -211,7 +211,7 @@ def run(scenario: Scenario, kernel: str, *, seed: int = 0, progress: Progress | 
         state = scenario.drive(one)
     except vmcore.KernelBug as bug:
         one.problems.append(f"kernel bug: {bug}")
-    except (OSError, vmcore.TaskKilled) as error:
+    except (OSError, vmcore.TaskKilled, vmcore.SegmentationFault, vmcore.BusError) as error:
         one.problems.append(f"in phase {one.phase_name!r}: {error}")
     except KeyboardInterrupt:
         one.problems.append(f"interrupted in phase {one.phase_name!r}")

@@ -1,5 +1,6 @@
 """Carries the steps of a scenario out on a machine. What each step means stands in ``steps.py``."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from errno import EINVAL, ENOSYS
 from typing import Any
@@ -42,6 +43,7 @@ from .steps import (
 PROT = {"none": PROT_NONE, "r": PROT_READ, "rw": PROT_READ | PROT_WRITE}
 BATCH = 1 << 16             # touches in one call, so that progress is seen
 MREMAP_MAYMOVE_FIXED = 3
+TASK_NAME = 31              # bytes
 
 
 class Script:
@@ -50,7 +52,7 @@ class Script:
     def __init__(self, scenario: StepsScenario, run: Run) -> None:
         self.scenario = scenario
         self.run = run
-        self.groups: dict[str, list[Any]] = {}
+        self.groups: dict[str, list[Any]] = defaultdict(list)
         rules = run.machine.kernel.rules(scenario.arch)
         self.layout = Layout(scenario.steps, rules["unmapped_base"])
         self.chosen: dict[tuple[str, int], list[int]] = {}      # (region, pid): its windows, where not all are mapped
@@ -120,7 +122,7 @@ class Script:
         run.call(task.exit)
 
     def new(self, who: str, task: Any) -> None:
-        self.groups.setdefault(who, []).append(task)
+        self.groups[who].append(task)
         self.run.tasks.append(task)
 
     def windows(self, region: str, task: Any) -> list[int] | None:
@@ -145,7 +147,7 @@ class Script:
 
     def spawn(self, step: Spawn) -> None:
         for number in range(step.count):
-            task = self.run.call(self.run.machine.spawn, f"{step.who}-{number}")
+            task = self.run.call(self.run.machine.spawn, name_of(step.who, number))
             self.run.call(task.setrlimit, RLIMIT_MEMLOCK, RLIM_INFINITY)
             self.new(step.who, task)
 
@@ -153,7 +155,7 @@ class Script:
         for _ in range(step.rounds):
             for parent in self.alive(step.who, step.label):
                 for _ in range(step.times):
-                    child = self.attempt(parent.fork, f"{step.into}-{len(self.groups.get(step.into, ()))}")
+                    child = self.attempt(parent.fork, name_of(step.into, len(self.groups[step.into])))
                     if child is None:
                         break
                     self.new(step.into, child)
@@ -198,7 +200,7 @@ class Script:
         """(task, address, bytes, write), task by task or slice by slice."""
         tasks = [(task, round(step.part * self.mapped_pages(step.region, task)))
                  for task in self.groups[step.who]]
-        slice_pages = step.slice // PAGE_SIZE or max(1, *(pages for _, pages in tasks))
+        slice_pages = step.slice // PAGE_SIZE or max([1, *(pages for _, pages in tasks)])
         rounds = -(-max((pages for _, pages in tasks), default=0) // slice_pages)
         for turn in range(rounds):
             for number, (task, pages) in enumerate(tasks):
@@ -251,14 +253,14 @@ class Script:
                     writes = evenly(np.arange(n, dtype="u8") + at, step.write)
                 yield task, base + page * PAGE_SIZE, 0, writes
 
-    def pieces(self, region: str, piece: int) -> Iterator[tuple[int, int]]:
+    def pieces(self, region: str, piece: int, every: int = 1) -> Iterator[tuple[int, int]]:
         base, end = self.layout.base(region), self.layout.end(region)
-        for address in range(base, end, piece):
+        for address in range(base, end, every * piece):
             yield address, min(piece, end - address)
 
     def protect(self, step: Protect) -> None:
         for task in self.alive(step.who, step.label):
-            for address, length in list(self.pieces(step.region, step.piece))[::2]:
+            for address, length in self.pieces(step.region, step.piece, every=2):
                 self.attempt(task.mprotect, address, length, PROT[step.access])
 
     def grow(self, step: Grow) -> None:
@@ -317,6 +319,12 @@ ACTIONS: dict[type, Callable[[Script, Any], None]] = {
     Grow: Script.grow, Move: Script.move, Scatter: Script.scatter, Lock: Script.lock, Reclaim: Script.reclaim,
     Unmap: Script.unmap, Exit: Script.exit,
 }
+
+
+def name_of(group: str, number: int) -> str:
+    """The name of a task: its group and number, in the bytes that a name may have."""
+    tail = f"-{number}"
+    return group.encode()[:TASK_NAME - len(tail)].decode(errors="ignore") + tail
 
 
 def evenly(numbers: np.ndarray, share: float) -> np.ndarray:

@@ -17,6 +17,10 @@ Number = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 Access = Literal["none", "r", "rw"]
 
 
+def require_pages(name: str, size: Size) -> None:
+    require(size > 0 and size % PAGE_SIZE == 0, f"{name} must be a multiple of {PAGE_SIZE}, and not 0")
+
+
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="do"):
     """One thing that is done. ``phase``: its name in tables; else what it does and who."""
 
@@ -79,7 +83,7 @@ class Map(Step, tag="map"):
 
     def offset(self, number: int) -> int:
         """The file page at which window ``number``, counted by address, begins."""
-        place = self.windows - 1 - number if self.reversed else number
+        place = self.count - 1 - number if self.reversed else number
         return place * (self.window + self.gap)
 
 
@@ -104,6 +108,9 @@ class Protect(Step, tag="protect"):
     piece: Size
     access: Access = "r"
 
+    def __post_init__(self) -> None:
+        require_pages("piece", self.piece)
+
 
 class Grow(Step, tag="grow"):
     """The region, mapped with access "none", becomes usable piece by piece: mprotect the next one, write it."""
@@ -111,6 +118,9 @@ class Grow(Step, tag="grow"):
     who: Name
     region: Name
     piece: Size
+
+    def __post_init__(self) -> None:
+        require_pages("piece", self.piece)
 
 
 class Move(Step, tag="move"):
@@ -180,28 +190,9 @@ class StepsScenario(Scenario, kw_only=True, tag="steps"):
     variants: dict[str, dict[str, int | float | str]] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        groups: set[str] = set()
-        regions: dict[str, Map] = {}
-        known = {file.name for file in self.files}
-        for number, step in enumerate(self.steps):
-            where = f"steps[{number}] ({step.__struct_config__.tag})"
-            if isinstance(step, Spawn):
-                groups.add(step.who)
-            who = getattr(step, "who", None)
-            require(who is None or who in groups, f"{where}: no group {who!r} yet; there are: {_names(groups)}")
-            if isinstance(step, Fork):
-                groups.add(step.into)
-            region = getattr(step, "region", None)
-            if isinstance(step, Map):
-                old = regions.setdefault(step.region, step)
-                require((old.count, old.window) == (step.count, step.window),
-                        f"{where}: region {region!r} was mapped with another size before")
-                require(not step.file or step.file in known,
-                        f"{where}: no file {step.file!r}; there are: {_names(known)}")
-            require(region is None or region in regions,
-                    f"{where}: no region {region!r} yet; there are: {_names(regions)}")
-            if isinstance(step, Move):
-                require(regions[step.region].windows == 0, f"{where}: a region of windows cannot be moved")
+        from .groups import check
+
+        check(self.files, self.steps, self.arch)
 
     def scaled(self) -> "StepsScenario":
         """Sizes times ``scale``; of windows the pages, not the number."""
@@ -230,6 +221,3 @@ class StepsScenario(Scenario, kw_only=True, tag="steps"):
 
         return Plan(self.files, self.steps, rules)
 
-
-def _names(names: Any) -> str:
-    return ", ".join(sorted(names)) or "none"
