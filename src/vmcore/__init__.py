@@ -3,6 +3,7 @@
 Machine is a simulated box, Task an address space with its system calls, KERNELS the kernels to compare.
 """
 
+from vmcore import _command  # noqa: F401 - before all that takes time
 from vmcore._fast.records import trace_t as TRACE_DTYPE
 from vmcore.errors import BusError, KernelBug, SegmentationFault, TaskKilled
 from vmcore.kernels import KERNELS, Kernel

@@ -64,6 +64,12 @@ def test_console_script():
     (["compare", "--set", "tunables.swappines=1"], "swappines"),
     (["compare", "--set", "tasks=-1"], "tasks = -1"),
     (["compare", "--set", "scale"], "key=value"),
+    (["compare", "--set", "n=" + "[" * 3000], "not a value of TOML"),
+    (["compare", "--set", "n=" + "[" * 30 + "]" * 30], "levels deep"),
+    (["compare", "--set", "a" + ".a" * 5000 + "=1"], "levels deep"),
+    (["compare", "windows", "--set", 'n="x"', "--set", "swap== n*1000000000"], "is a word"),
+    (["compare", "windows", "--set", "swap== " + "9" * 5000], "characters"),
+    (["compare", "--set", "swap=" + "9" * 5000], "digits"),
     (["compare", "--seed", "-1"], "is no seed"),
     (["compare", "--seed", "one"], "is no seed"),
     (["compare", "--seed", str(1 << 64)], "is no seed"),
@@ -253,6 +259,70 @@ def test_broken_pipe_is_quiet():
     done = subprocess.run(["bash", "-c", f"for i in 1 2 3; do {command}; done"], capture_output=True, text=True,
                           check=False)
     assert done.stderr == ""
+
+
+SCRIPT = "import sys; sys.argv[0] = '/bin/vmcore'; import vmcore.cli; vmcore.cli.entry()"
+
+
+@pytest.mark.parametrize("command", [["-m", "vmcore"], ["-c", SCRIPT]])
+def test_ctrl_c_while_modules_are_imported(command):
+    """At every moment from the first line of vmcore on: one line or none, and 130. Python's own start is Python's."""
+    for moment in range(8):
+        process = subprocess.Popen([sys.executable, "-X", "importtime", *command, "compare", "forktree", *TINY_TREE],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:     # importtime writes as modules are done: the clock of this test
+            if "vmcore._command" in line:
+                break
+        time.sleep(moment * 0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        said = [line for line in err.splitlines() if not line.startswith("import time:")]
+        assert process.returncode == 130, err
+        assert len(said) == 1 and said[0].startswith("vmcore: interrupted")
+
+
+def test_importing_vmcore_leaves_signals_alone():
+    code = ("import signal, sys; old = signal.getsignal(signal.SIGINT); import vmcore, vmcore.cli;"
+            " assert signal.getsignal(signal.SIGINT) is old")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize("args", [
+    ["compare", "forktree", *TINY_TREE, "--json", "/dev/full"],
+    ["compare", "forktree", *TINY_TREE, "--report", "/dev/full"],
+    ["run", "forktree", *TINY_TREE, "--json", "/dev/full"], ["run", "forktree", *TINY_TREE, "--json", "/proc/x"],
+    ["fits", "oracle", "--kernels", "2.6.5", "--json", "/dev/full"],
+    ["size", "oracle", "--kernels", "2.6.5", "--json", "/dev/full"],
+])
+def test_a_file_that_cannot_be_written_costs_no_table(args):
+    done = vm(*args)
+    assert done.returncode == 1
+    assert "2.6.5" in done.stdout
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith(f"vmcore: cannot write {args[-1]}: ")
+
+
+def test_calibrate_that_cannot_write(monkeypatch, capsys):
+    from vmcore.cli import calibrate, main
+
+    monkeypatch.setattr(calibrate, "counters", lambda of, bar: {"forks": 1 << of.levels, "fork_tables": 10**9})
+    assert main(["calibrate", "--write", "/dev/full"]) == 1
+    said = capsys.readouterr()
+    assert "time_unit = " in said.out and said.err.startswith("vmcore: cannot write /dev/full: ")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize(("redirect", "status", "says"), [
+    ("> /dev/full", 1, "vmcore: stdout: No space left on device\n"), (">&-", 0, ""), ("2>&-", 0, ""), ("<&-", 0, ""),
+    ("<&- >&- 2>&-", 0, ""), ("2> /dev/full", 0, ""),
+])
+@pytest.mark.parametrize("command", ["compare", "run"])
+def test_streams_that_lead_nowhere(command, redirect, status, says, tmp_path):
+    line = f"'{sys.executable}' -m vmcore {command} forktree {' '.join(TINY_TREE)} --json out.json {redirect}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (status, says)
+    if status == 0:
+        assert json.loads((tmp_path / "out.json").read_text())["kernels"]["2.6.5-aa1"]["ok"]
 
 
 # ---- fits, calibrate, scenarios of the thread

@@ -4,12 +4,15 @@ Exit status: 0; 1 if something that ran is not ok; 2 for what makes no sense (on
 """
 
 import os
+import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from vmcore import __version__
+from vmcore._command import leave
 
 if TYPE_CHECKING:
     import argparse
@@ -67,9 +70,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.function(args)
     except ValueError as error:
+        from vmcore.cost import CostError
         from vmcore.scenario import Refused, ScenarioError
 
-        if not isinstance(error, (Refused, ScenarioError)):
+        if not isinstance(error, (Refused, ScenarioError, CostError)):
             raise       # a mistake of ours, not the user's
         return complain(str(error), 2)
     except MemoryError as error:
@@ -80,19 +84,39 @@ def main(argv: list[str] | None = None) -> int:
 
 def complain(message: str, status: int) -> int:
     """One line on stderr; returns the exit status."""
-    print(f"vmcore: {'error: ' if status == 2 else ''}{message}", file=sys.stderr)
+    with suppress(OSError):     # nobody reads it
+        print(f"vmcore: {'error: ' if status == 2 else ''}{message}", file=sys.stderr)
     return status
 
 
+def open_streams() -> None:
+    """A standard stream that the caller closed leads nowhere, here and in children; no file gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")   # noqa: SIM115 - open to the end
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
 def entry() -> None:
-    """The console script: what goes wrong with the terminal or the pipe is quiet."""
+    """The console script: a pipe that nobody reads is quiet, other trouble with stdout is one line."""
     try:
+        if signal.getsignal(signal.SIGINT) is leave:
+            signal.signal(signal.SIGINT, signal.default_int_handler)    # from here on Ctrl-C is an exception
+        open_streams()
         status = main()
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = complain("interrupted", 130)
     except BrokenPipeError:
-        # The reader has gone; nothing more can be written, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = 141
+        _drop_output()
+    except OSError as error:
+        status = complain(f"{error.filename or 'stdout'}: {error.strerror or error}", 1)
+        _drop_output()
     sys.exit(status)
+
+
+def _drop_output() -> None:
+    """Nothing more can be written, at exit neither."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

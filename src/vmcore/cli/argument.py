@@ -6,6 +6,7 @@ those of today are x86_64 only, and the scenarios are i386 boxes, as the thread'
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -121,14 +122,14 @@ def run(args: argparse.Namespace) -> int:
     values = {name: {q.heading: q.value(found[name]) if name in (found := results[q.scenario, q.settings]) else None
                      for q in asked} for name in names}
     own = own_memory(names, arch)
-    if args.json:
-        options.write_json(args.json, {"vmcore": vmcore.__version__, "kernels": {
-            name: {f"{OWN[args.arch == 'x86_64'][0]} bytes": own.get(name), **values[name]} for name in names}})
     if args.json != "-":
         print(table(names, asked, values, own, OWN[args.arch == "x86_64"]))
+        sys.stdout.flush()
+    written = options.write_json(args.json, {"vmcore": vmcore.__version__, "kernels": {
+        name: {f"{OWN[args.arch == 'x86_64'][0]} bytes": own.get(name), **values[name]} for name in names}})
     for problem in problems:
         complain(problem, 1)
-    return 1 if problems else 0
+    return 0 if written and not problems else 1
 
 
 class Named:

@@ -8,6 +8,7 @@ table has the scalars that this command found; who changes the costs of events r
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 from vmcore import cost, scenario
@@ -34,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     print(report(model, fit, counts))
     if args.write:
         text = cost.default_text() if args.costs is None else Path(args.costs).read_text(encoding="utf-8")
-        Path(args.write).write_text(with_scalars(text, fit), encoding="utf-8")
+        sys.stdout.flush()
+        return 0 if options.write_text(args.write, with_scalars(text, fit)) else 1
     return 0
 
 

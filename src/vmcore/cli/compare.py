@@ -13,7 +13,6 @@ to there has the sizes that arithmetic gives. Elsewhere a killed task is not ok,
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from vmcore import scenario
 from vmcore.report.progress import ProgressBar
@@ -46,17 +45,17 @@ def run(args: argparse.Namespace) -> int:
     finally:
         bar.clear()
     not_run = options.left_out(args.kernels, chosen.arch) | pool.not_run
+    written = True
     if results or not_run:
         document = options.document(chosen, args.seed, results, not_run)
-        if args.json:
-            options.write_json(args.json, document)
-        if args.report:
-            from vmcore.report import html
-
-            Path(args.report).write_text(html.page(document), encoding="utf-8")
         if args.json != "-":
             print(options.figures(results, chosen, not_run))
             sys.stdout.flush()
+        written = options.write_json(args.json, document)
+        if args.report:
+            from vmcore.report import html
+
+            written &= options.write_text(args.report, html.page(document))
     for name, (message, _) in pool.errors.items():
         complain(f"{name}: {message}", 1)
     if pool.interrupted:
@@ -66,4 +65,4 @@ def run(args: argparse.Namespace) -> int:
                         + (f"; in part, with the figures until then: {', '.join(part)}" if part else ""), 130)
     if pool.errors:
         return max(status for _, status in pool.errors.values())
-    return 0 if all(result["ok"] for result in results.values()) else 1
+    return 0 if written and all(result["ok"] for result in results.values()) else 1

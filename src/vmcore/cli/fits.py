@@ -9,6 +9,7 @@ Exit status: 0, whatever fits.
 """
 
 import argparse
+import sys
 
 from vmcore import scenario
 from vmcore.report.figures import write
@@ -34,15 +35,14 @@ def run(args: argparse.Namespace) -> int:
     rams = sizes(args.ram)
     options.check_writable(args.json)
     found = fits.table(chosen, names, rams)
-    if args.json:
-        options.write_json(args.json, document(chosen, found))
     if args.json != "-":
         print(f"{chosen.name}: {chosen.describe()}")
         print()
         print(table(found, rams))
         for name, reason in options.left_out(args.kernels, chosen.arch).items():
             print(f"{name}: not asked: {reason}")
-    return 0
+        sys.stdout.flush()
+    return 0 if options.write_json(args.json, document(chosen, found)) else 1
 
 
 def sizes(text: str) -> list[int]:

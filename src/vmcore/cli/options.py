@@ -13,6 +13,8 @@ from typing import Any
 import vmcore
 from vmcore import cost, scenario
 
+from . import complain
+
 
 def add_scenario(parser: argparse.ArgumentParser, seed: bool = True) -> None:
     """The scenario and its settings, the seed, the JSON."""
@@ -107,13 +109,25 @@ def document(chosen: scenario.Scenario, number: int, results: dict[str, Any],
             "not_run": not_run or {}}
 
 
-def write_json(path: str, value: dict[str, Any]) -> None:
-    """To a file, or to stdout if it is "-"."""
+def write_json(path: str | None, value: dict[str, Any]) -> bool:
+    """To a file, or to stdout if it is "-"; whether that went well. None: nowhere."""
+    if path is None:
+        return True
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     if path == "-":
         sys.stdout.write(text)
-    else:
+        return True
+    return write_text(path, text)
+
+
+def write_text(path: str, text: str) -> bool:
+    """A file that was asked for beside what is printed, which comes first. If it cannot be written, that is said."""
+    try:
         Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        complain(f"cannot write {path}: {error.strerror or error}", 1)
+        return False
+    return True
 
 
 def terminal_width() -> int | None:

@@ -33,8 +33,6 @@ def run(args: argparse.Namespace) -> int:
         return complain(f"{name} cannot run it: {reason}", 1)
     finally:
         bar.clear()
-    if args.json:
-        options.write_json(args.json, options.document(chosen, args.seed, {name: result}))
     if args.json != "-":
         from vmcore.report import text
 
@@ -42,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         print()
         print(text.phases_table(result))
         sys.stdout.flush()
+    if not options.write_json(args.json, options.document(chosen, args.seed, {name: result})):
+        status = status or 1
     if status == 130:
         complain(f"interrupted: the figures are those until then ({result['problems'][-1]})", status)
     return status

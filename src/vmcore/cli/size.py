@@ -9,6 +9,7 @@ Exit status: 0, whether or not the host has so much.
 """
 
 import argparse
+import sys
 
 from vmcore import scenario
 from vmcore.report.figures import write
@@ -43,15 +44,14 @@ def run(args: argparse.Namespace) -> int:
     found = [size.predict(chosen, name) for name in names]
     has = host_bytes()
     left_out = options.left_out(args.kernels, chosen.arch)
-    if args.json:
-        options.write_json(args.json, document(chosen, found, has, left_out))
     if args.json != "-":
         print(f"{chosen.name}: {chosen.describe()}")
         print()
         print(table(found, has))
         for name, reason in left_out.items():
             print(f"{name}: not asked: {reason}")
-    return 0
+        sys.stdout.flush()
+    return 0 if options.write_json(args.json, document(chosen, found, has, left_out)) else 1
 
 
 def document(chosen: scenario.Scenario, found: list[size.Prediction], has: int,

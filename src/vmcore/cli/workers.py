@@ -20,6 +20,8 @@ import vmcore
 from vmcore import cost, scenario
 from vmcore.report.progress import ProgressBar
 
+from . import open_streams
+
 GRACE = 10.0    # seconds that workers have after Ctrl-C to hand in what they measured
 
 
@@ -65,9 +67,14 @@ class Pool:
     def _start(self, name: str) -> None:
         # The worker imports the vmcore that this process runs, from wherever it came.
         path = [str(Path(vmcore.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from vmcore.cli.workers import main; main()"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)})
+        # It is born with Ctrl-C blocked, and lets it in when it can answer.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", "from vmcore.cli.workers import main; main()"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)})
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._running[name], self._buffers[name] = process, b""
         self._selector.register(process.stdout, selectors.EVENT_READ, name)
         with contextlib.suppress(BrokenPipeError):
@@ -118,6 +125,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    open_streams()
     signal.signal(signal.SIGINT, interrupt)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)       # whatever else is printed goes to stderr
@@ -135,6 +143,7 @@ def main() -> None:
             send(progress=[label, share])
 
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         job = json.load(sys.stdin)
         chosen = scenario.from_builtins(job["scenario"])
         send(result=scenario.run(chosen, job["kernel"], seed=job["seed"], progress=progress,
