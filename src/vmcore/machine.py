@@ -227,7 +227,7 @@ class Machine:
     # ---- tasks
 
     def spawn(self, name: str, mmap_base: int | None = None, start_brk: int | None = None) -> Task:
-        """A task with an empty address space, as after exec."""
+        """A task with an empty address space, as after exec. A pid, and its record, is never used again."""
         comm = arguments.text("name of a task", name, 31)
         top = self._engine.numbers()["rules"]["task_size"]
         base, brk = (
@@ -443,7 +443,7 @@ class File:
 
     def __init__(self, machine: Machine, number: int) -> None:
         self._machine = machine
-        self._number = number
+        self._number = arguments.integer("number of a file", number, 1, arguments.U32_MAX)
         self._closed = False
 
     def __repr__(self) -> str:

@@ -170,7 +170,7 @@ class Task:
 
     def __init__(self, machine: Machine, pid: int) -> None:
         self._machine = machine
-        self._pid = pid
+        self._pid = integer("pid", pid, 1, U32_MAX)
         self._engine = machine._engine
         self._touch = machine._engine.touch  # one look-up less in each touch
 

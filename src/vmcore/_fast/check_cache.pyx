@@ -166,8 +166,8 @@ cdef int check_slot(check_t *c, uint32_t type, uint64_t off, uint64_t *inuse, ui
         uses += 1
         cached[0] += 1
         c.swapcached += 1
-    # a saturated count is never lowered again
-    if map != uses and not (map == SWAP_MAP_MAX and uses <= <uint32_t>SWAP_MAP_MAX):
+    # a saturated count is neither raised nor lowered again, so it says nothing about the uses
+    if map != uses and map != SWAP_MAP_MAX:
         return fail(c, CHECK_SWAP_MAP, (type << SWP_TYPE_SHIFT) | off, uses, map)
     if (map == 0) != (free != 0):
         return fail(c, CHECK_SWAP_BITS, type, off, free)

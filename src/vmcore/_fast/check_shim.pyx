@@ -53,6 +53,8 @@ def _py_damage(Core engine, str what, uint64_t index=0, int64_t delta=1, uint64_
         m.swap[index].inuse += d
     elif what == "swap.lowest_bit":
         m.swap[index].lowest_bit += d
+    elif what == "swap.map":
+        m.swap_slots[index].map += <uint16_t>delta
     elif what == "swap.prio":
         m.swap[index].prio += <int>delta
     elif what == "swap.max":

@@ -338,9 +338,12 @@ cdef class Core:
             Py_DECREF(pending)
             self.h.pending = NULL
         with nogil:
-            for victim in range(1, <uint32_t>m.pools[POOL_TASK].next):
-                if m.tasks[victim].state == TASK_DYING:
-                    do_exit(m, victim, m.tasks[victim].killed_by)
+            if pid == 0 or m.counters[<int>OOM_KILLS] != self.oom_seen:
+                for victim in range(1, <uint32_t>m.pools[POOL_TASK].next):
+                    if m.tasks[victim].state == TASK_DYING:
+                        do_exit(m, victim, m.tasks[victim].killed_by)
+            elif m.tasks[pid].state == TASK_DYING:      # of a fault of its own: no other can be dying
+                do_exit(m, pid, m.tasks[pid].killed_by)
         m.host_error = 0
         self.oom_seen = m.counters[<int>OOM_KILLS]
         found = m.bug

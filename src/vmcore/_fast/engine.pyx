@@ -1,9 +1,10 @@
 """Engine: the one extension type that Python sees; one method a call, and the C surface of engine.pxd.
 
 System calls return what the kernel returns, negative errno values included; task.py makes OSErrors of them. Arguments
-that task.py and machine.py have checked are not checked again; the arrays of touch() and run() are checked here.
+that task.py and machine.py have checked are not checked again; the arrays of touch() and run(), and the numbers of tasks
+and files, which anybody can make up, are checked here.
 """
-from errno import ESRCH
+from errno import EBADF, ESRCH
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from vmcore._fast.host cimport host_t
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present
 from vmcore._fast.query cimport pagemap_fill, pagemap_t, smaps_fill, smaps_t
 from vmcore._fast.records cimport (
-    FILE_OPEN, KILLED_NOT, NR_RLIM, POOL_FILE, POOL_TASK, TASK_ALIVE, file_t, machine_t, mm_t, task_t)
+    FILE_OPEN, KILLED_NOT, NR_RLIM, POOL_FILE, POOL_TASK, POOL_VMA, TASK_ALIVE, file_t, machine_t, mm_t, task_t)
 from vmcore._fast.swap cimport swapon
 from vmcore._fast.swapoff cimport do_swapoff
 from vmcore._fast.touch cimport (
@@ -62,6 +63,11 @@ cdef uint64_t address(object o) except? 1:
         return arguments.integer("address", o)      # says what is wrong with it
 
 
+cdef object address_or_errno(int64_t r):
+    """What a call returned. Only -1..-4095 are errors: the kernels of 2004 give a senseless address back unread."""
+    return r if -4095 <= r < 0 else <uint64_t>r
+
+
 cdef uint64_t first_bad(const trace_t *t, uint64_t n, uint64_t nr_tasks) noexcept nogil:
     """First record that names no task, or an unknown op; n if all are well."""
     cdef uint64_t i
@@ -73,6 +79,20 @@ cdef uint64_t first_bad(const trace_t *t, uint64_t n, uint64_t nr_tasks) noexcep
 
 cdef class Engine(Core):
     """A simulated machine, as Python calls it."""
+
+    cdef machine_t *enter_task(self, uint32_t pid) except NULL:
+        """enter() for a call of a task, which 0 is not."""
+        if pid == 0:
+            raise ProcessLookupError(ESRCH, "there is no task 0")
+        return self.enter(pid)
+
+    cdef machine_t *enter_file(self, uint32_t file) except NULL:
+        """enter() for a call on an open file."""
+        cdef machine_t *m = self.enter(0)
+        if file == 0 or file >= m.pools[POOL_FILE].next or not m.files[file].flags & FILE_OPEN:
+            self.leave(0, -1)
+            raise OSError(EBADF, f"there is no open file {file}")
+        return m
 
     # ---------------------------------------------------------------- touches
 
@@ -98,7 +118,7 @@ cdef class Engine(Core):
             if not all_write and write is not False:
                 all_write = arguments.flag("write", write)
             one = address(addresses)
-            m = self.enter(pid)
+            m = self.enter_task(pid)
             with nogil:
                 touch_batch(m, pid, &one, NULL, all_write, 1, &r)
             self.touched(pid, &r)
@@ -118,7 +138,7 @@ cdef class Engine(Core):
                     PyObject_GetBuffer(write, &w, PyBUF_SIMPLE)
                     each = <const uint8_t *>w.buf
             try:
-                m = self.enter(pid)
+                m = self.enter_task(pid)
                 with nogil:
                     touch_batch(m, pid, <const uint64_t *>a.buf, each, all_write, n, &r)
                 self.touched(pid, &r)
@@ -130,7 +150,7 @@ cdef class Engine(Core):
 
     def touch_range(self, uint32_t pid, uint64_t addr, uint64_t length, bint write):
         cdef touch_result r
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         with nogil:
             touch_range(m, pid, addr, length, write, &r)
         self.touched(pid, &r)
@@ -138,7 +158,7 @@ cdef class Engine(Core):
     def token(self, uint32_t pid, uint64_t addr, bint write, uint64_t value):
         """One access that carries a content token: stores value, or returns what is there."""
         cdef touch_result r
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         with nogil:
             touch_token(m, pid, addr, write, &value, &r)
         self.touched(pid, &r)
@@ -180,7 +200,7 @@ cdef class Engine(Core):
         return r
 
     def fork(self, uint32_t pid, bytes comm):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef const char *name = m.tasks[pid].comm
         cdef int64_t r
         if comm is not None:
@@ -191,7 +211,7 @@ cdef class Engine(Core):
         return r
 
     def exec(self, uint32_t pid, bytes comm, uint32_t argpages):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef const char *name = m.tasks[pid].comm
         cdef int r
         if comm is not None:
@@ -202,7 +222,7 @@ cdef class Engine(Core):
         return r
 
     def exit(self, uint32_t pid):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         with nogil:
             do_exit(m, pid, KILLED_NOT)
         self.leave(pid, -1)
@@ -226,13 +246,13 @@ cdef class Engine(Core):
         return out
 
     def set_rlimit(self, uint32_t pid, int which, uint64_t soft, uint64_t hard):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         m.tasks[pid].rlim[which] = soft
         m.tasks[pid].rlim_max[which] = hard
         self.leave(pid, -1)
 
     def set_caps(self, uint32_t pid, uint32_t caps):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         m.tasks[pid].caps = caps
         self.leave(pid, -1)
 
@@ -250,15 +270,18 @@ cdef class Engine(Core):
         self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags, uint32_t file,
         uint64_t offset,
     ):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int64_t r
+        if file >= m.pools[POOL_FILE].next or (file != 0 and not m.files[file].flags & FILE_OPEN):
+            self.leave(pid, -1)
+            raise OSError(EBADF, f"there is no open file {file}")
         with nogil:
             r = m.calls.mmap(m, pid, addr, length, prot, flags, file, offset)
         self.leave(pid, -1)
-        return r
+        return address_or_errno(r)
 
     def munmap(self, uint32_t pid, uint64_t addr, uint64_t length):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
             r = m.calls.munmap(m, pid, addr, length)
@@ -266,7 +289,7 @@ cdef class Engine(Core):
         return r
 
     def mprotect(self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
             r = m.calls.mprotect(m, pid, addr, length, prot)
@@ -276,17 +299,17 @@ cdef class Engine(Core):
     def mremap(
         self, uint32_t pid, uint64_t addr, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t new_addr,
     ):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int64_t r
         with nogil:
             r = m.calls.mremap(m, pid, addr, old_len, new_len, flags, new_addr)
         self.leave(pid, -1)
-        return r
+        return address_or_errno(r)
 
     def remap_file_pages(
         self, uint32_t pid, uint64_t start, uint64_t size, uint32_t prot, uint64_t pgoff, uint32_t flags,
     ):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
             r = m.calls.remap_file_pages(m, pid, start, size, prot, pgoff, flags)
@@ -294,7 +317,7 @@ cdef class Engine(Core):
         return r
 
     def brk(self, uint32_t pid, uint64_t brk):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef uint64_t r
         with nogil:
             r = m.calls.brk(m, pid, brk)
@@ -302,7 +325,7 @@ cdef class Engine(Core):
         return r
 
     def madvise(self, uint32_t pid, uint64_t addr, uint64_t length, int advice):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
             r = m.calls.madvise(m, pid, addr, length, advice)
@@ -310,7 +333,7 @@ cdef class Engine(Core):
         return r
 
     def mlock(self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
             r = m.calls.mlock(m, pid, addr, length, flags)
@@ -318,7 +341,7 @@ cdef class Engine(Core):
         return r
 
     def munlock(self, uint32_t pid, uint64_t addr, uint64_t length):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
             r = m.calls.munlock(m, pid, addr, length)
@@ -326,7 +349,7 @@ cdef class Engine(Core):
         return r
 
     def mlockall(self, uint32_t pid, uint32_t flags):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
             r = m.calls.mlockall(m, pid, flags)
@@ -334,7 +357,7 @@ cdef class Engine(Core):
         return r
 
     def munlockall(self, uint32_t pid):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
             r = m.calls.munlockall(m, pid)
@@ -342,7 +365,7 @@ cdef class Engine(Core):
         return r
 
     def msync(self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags):
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
             r = m.calls.msync(m, pid, addr, length, flags)
@@ -354,7 +377,7 @@ cdef class Engine(Core):
     def pagemap(self, uint32_t pid, uint64_t first, uint64_t n):
         out = np.zeros(n, records.pagemap_t)
         cdef Py_buffer b
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         PyObject_GetBuffer(out, &b, PyBUF_SIMPLE)
         with nogil:
             pagemap_fill(m, m.tasks[pid].mm, first, n, <pagemap_t *>b.buf)
@@ -366,7 +389,7 @@ cdef class Engine(Core):
         """Array of bool, or a negative errno. The caller sees to it that the pages are no more than there can be."""
         out = np.zeros((length + 4095) // 4096, np.bool_)
         cdef Py_buffer b
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef int r
         PyObject_GetBuffer(out, &b, PyBUF_SIMPLE)
         with nogil:
@@ -377,13 +400,16 @@ cdef class Engine(Core):
 
     def maps(self, uint32_t pid):
         """(vma, start, end, flags, pgoff, file name) of each VMA, by address. pgoff is what /proc/PID/maps shows."""
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef uint32_t v = m.mms[m.tasks[pid].mm].mmap
         cdef uint64_t pgoff
+        cdef uint64_t whole = (<uint64_t>1 << (52 if m.rules.word_size == 8 else 20)) - 1   # pages of all a word can say
         cdef list out = []
         while v != 0:
             name = (<bytes>m.files[m.vmas[v].file].name).decode(errors="replace") if m.vmas[v].file else ""
             pgoff = m.vmas[v].pgoff if m.vmas[v].file != 0 or m.rules.maps_anon_offset else 0
+            if m.vmas[v].file == 0:
+                pgoff &= whole      # of a stack that grew below offset 0, as the word shows it
             out.append((v, m.vmas[v].start, m.vmas[v].end, m.vmas[v].flags, pgoff, name))
             v = m.vmas[v].next
         self.leave(pid, -1)
@@ -392,8 +418,11 @@ cdef class Engine(Core):
     def smaps(self, uint32_t pid, uint32_t vma):
         """Bytes of one VMA by the lines of smaps."""
         cdef smaps_t s
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         memset(&s, 0, sizeof(s))
+        if vma == 0 or vma >= m.pools[POOL_VMA].next or m.vmas[vma].mm != m.tasks[pid].mm:
+            self.leave(pid, -1)
+            raise ValueError(f"task {pid} has no vma {vma}")
         with nogil:
             smaps_fill(m, vma, &s)
         self.leave(pid, -1)
@@ -401,7 +430,7 @@ cdef class Engine(Core):
 
     def mm(self, uint32_t pid):
         """The mm record of a task, as a dict."""
-        cdef machine_t *m = self.enter(pid)
+        cdef machine_t *m = self.enter_task(pid)
         cdef mm_t mm = m.mms[m.tasks[pid].mm]
         self.leave(pid, -1)
         return mm
@@ -436,7 +465,7 @@ cdef class Engine(Core):
         self.leave(0, -1)
 
     def truncate(self, uint32_t file, uint64_t size):
-        cdef machine_t *m = self.enter(0)
+        cdef machine_t *m = self.enter_file(file)
         cdef int r
         with nogil:
             r = -EINVAL if file_is_readonly(&m.files[file]) else do_truncate(m, file, size)
@@ -470,7 +499,7 @@ cdef class Engine(Core):
         return r
 
     def invalidate(self, uint32_t file, bint mapped):
-        cdef machine_t *m = self.enter(0)
+        cdef machine_t *m = self.enter_file(file)
         cdef uint64_t n
         with nogil:
             if mapped:
@@ -481,7 +510,7 @@ cdef class Engine(Core):
         return n
 
     def sync(self, uint32_t file):
-        cdef machine_t *m = self.enter(0)
+        cdef machine_t *m = self.enter_file(file)
         cdef uint64_t n
         with nogil:
             n = file_sync(m, file)

@@ -396,12 +396,17 @@ cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) n
 
 
 cdef int expand_stack(machine_t *m, uint32_t vma, uint64_t addr) noexcept nogil:
+    """A departure: the kernels of 2004 let the offset of any vma go below 0, and an index by offset then loses the vma.
+    Here a vma that has such an index, or may have, does not grow so far (later kernels test that of all vmas). A stack
+    whose offset nobody reads still does: those of 2.6.5 begin at offset 0."""
     cdef vma_t *v = &m.vmas[vma]
     cdef mm_t *p = &m.mms[v.mm]
     cdef uint64_t grow, start
     cdef uint64_t *rlim = m.tasks[p.task].rlim
     start = addr & ~<uint64_t>PTE_LOW
     grow = (v.start - start) >> 12
+    if grow > v.pgoff and (v.file != 0 or m.rules.anon_pgoff):
+        return -ENOMEM
     if v.end - start > rlim[RLIM_STACK]:
         return -ENOMEM
     if rlim[RLIM_AS] != ~<uint64_t>0 and (p.total_vm + grow) << 12 > rlim[RLIM_AS]:

@@ -2,17 +2,21 @@
 
 fs/proc/task_mmu.c (pagemap and smaps are of later kernels, asked here of all), mm/mincore.c.
 """
-from libc.errno cimport ENOMEM
+from libc.errno cimport EINTR, ENOMEM
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from vmcore._fast.filemap cimport find_page
+from vmcore._fast.filemap cimport RADIX_PAGE, RADIX_TAG, find_page, radix_next
 from vmcore._fast.pagetable cimport (
-    next_leaf, pte_is_file, pte_is_marker, pte_is_swap, pte_lookup, pte_pfn, pte_pgoff, pte_present, pte_swp)
+    next_leaf, pte_is_file, pte_is_marker, pte_is_swap, pte_pfn, pte_pgoff, pte_present, pte_swp)
+from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     PG_DIRTY, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SPECIAL, VM_NONLINEAR, machine_t, vma_t,
 )
 from vmcore._fast.swap cimport swp_slot
 from vmcore._fast.vma cimport find_vma_prev
+
+cdef enum:
+    SAFE_BATCH = 4096       # cached pages between safe points
 
 
 cdef inline void pagemap_one(machine_t *m, uint64_t pte, pagemap_t *out) noexcept nogil:
@@ -64,29 +68,72 @@ cdef void pagemap_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, pa
             addr += 4096
 
 
+cdef int mincore_cached(machine_t *m, const vma_t *v, uint64_t page, uint64_t end, uint8_t *out) noexcept nogil:
+    """Pages page..end of a file's vma that are in the page cache; out: that of `page`."""
+    cdef uint64_t shift = v.pgoff - (v.start >> 12)         # page offset of page 0, modulo 2^64
+    cdef uint64_t index = page + shift
+    cdef uint64_t last = end - 1 + shift
+    cdef uint64_t looked = 0
+    cdef uint64_t slot
+    while True:
+        slot = radix_next(m, &m.files[v.file].root, &index, last)
+        if slot == 0:
+            return 0
+        if (slot & RADIX_TAG) == RADIX_PAGE:
+            out[index - shift - page] = 1
+        if index == last:
+            return 0
+        index += 1
+        looked += 1
+        if looked % SAFE_BATCH == 0 and safe_point(m) != 0:
+            return -EINTR
+
+
+cdef int mincore_vma(machine_t *m, uint32_t vma, uint64_t page, uint64_t end, uint8_t *out) noexcept nogil:
+    """Pages page..end of one vma, all 0 before; out: that of `page`. Where no table is there is nothing to look at."""
+    cdef vma_t *v = &m.vmas[vma]
+    cdef uint64_t addr = page << 12
+    cdef uint64_t stop, pte, at
+    cdef uint32_t leaf
+    if v.file != 0 and mincore_cached(m, v, page, end, out) != 0:
+        return -EINTR
+    while addr < end << 12:
+        leaf = next_leaf(m, v.mm, &addr, end << 12)
+        if leaf == 0:
+            return 0
+        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
+        if stop > end << 12:
+            stop = end << 12
+        while addr < stop:
+            pte = m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> 12) & m.pt_mask)]
+            at = (addr >> 12) - page
+            if pte_present(pte):
+                out[at] = 1
+            elif pte_is_swap(pte):
+                out[at] = m.swap_slots[swp_slot(m, pte_swp(pte))].cache != 0
+            elif pte_is_file(pte):
+                out[at] = find_page(m, v.file, pte_pgoff(pte)) != 0
+            addr += 4096
+        if safe_point(m) != 0:
+            return -EINTR
+    return 0
+
+
 cdef int mincore_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, uint8_t *out) noexcept nogil:
     cdef uint64_t page = first
     cdef uint64_t last = first + n
-    cdef uint64_t pte
-    cdef uint32_t vma = 0
-    cdef uint32_t prev, i
-    cdef vma_t *v
-    for page in range(first, last):
-        if vma == 0 or page << 12 >= m.vmas[vma].end:
-            vma = find_vma_prev(m, mm, page << 12, &prev)
-            if vma == 0 or m.vmas[vma].start > page << 12:
-                return -ENOMEM
-        v = &m.vmas[vma]
-        i = pte_lookup(m, mm, page << 12)
-        pte = m.ptes[i] if i != 0 else 0
-        if pte_present(pte):
-            out[page - first] = 1
-        elif pte_is_swap(pte):
-            out[page - first] = m.swap_slots[swp_slot(m, pte_swp(pte))].cache != 0
-        elif pte_is_file(pte):
-            out[page - first] = find_page(m, v.file, pte_pgoff(pte)) != 0
-        elif v.file != 0:           # nothing there, or a guard marker
-            out[page - first] = find_page(m, v.file, v.pgoff + page - (v.start >> 12)) != 0
+    cdef uint64_t end
+    cdef uint32_t vma, prev
+    while page < last:
+        vma = find_vma_prev(m, mm, page << 12, &prev)
+        if vma == 0 or m.vmas[vma].start > page << 12:
+            return -ENOMEM
+        end = m.vmas[vma].end >> 12
+        if end > last:
+            end = last
+        if mincore_vma(m, vma, page, end, &out[page - first]) != 0:
+            return -EINTR
+        page = end
     return 0
 
 
