@@ -200,6 +200,103 @@ ARCHS: Mapping[str, Arch] = {
 }
 
 
+# ---------------------------------------------------------------- what a rule may be
+
+# what the architecture and the designs decide: a kernel's data cannot set it
+_DECIDED: Mapping[str, str] = {
+    "word_size": "arch",
+    "pt_shift": "arch",
+    "pgd_slab": "arch",
+    "nr_zones": "arch",
+    "swap_offset_bits": "arch",
+    "pte_file_bits": "arch",
+    "struct_page_size": "page_bytes",
+    "vma_size": "vma_bytes",
+    "anonmm_size": "rmap",
+    "rmap_nodes": "rmap",
+    "page_anon": "rmap",
+    "vma_anon_vma": "rmap",
+    "anon_pgoff": "rmap",
+    "pte_addr_size": "arch and highpte",
+    "highpte": "the tunable highpte",
+    "l1_line": "the tunable l1_line",
+}
+_VM_FLAGS = (0, (1 << 32) - 1)
+_OBJECT = 65536  # bytes of the largest object that a slab cache takes
+# (least, most) of every rule that is more than a flag
+RANGES: Mapping[str, tuple[int, int]] = {
+    "merge_mprotect": (0, 2),
+    "merge_mremap": (0, 2),
+    "mremap_map_slack": (0, 65536),
+    "merge_special": _VM_FLAGS,
+    "merge_ignored": _VM_FLAGS,
+    "walk_locked_stops": (0, 2),
+    "avc_reuse": (0, 2),
+    "rmap_nodes": (0, 2),
+    "struct_page_size": (4, 4096),
+    "vma_size": (4, _OBJECT),
+    "anon_vma_size": (0, _OBJECT),
+    "anonmm_size": (0, _OBJECT),
+    "avc_size": (0, _OBJECT),
+    "mm_size": (4, _OBJECT),
+    "task_size_bytes": (4, _OBJECT),
+    "l1_line": (16, 128),
+    "pte_addr_size": (4, 8),
+    "levels": (2, 5),
+    "pt_shift": (9, 10),
+    "swap_offset_bits": (1, 27),
+    "max_map_count": (1, (1 << 31) - 1),
+    "min_free_min": (1, 1 << 30),  # KiB
+    "min_free_max": (1, 1 << 30),
+    "nr_zones": (2, 3),
+    "word_size": (4, 8),
+    "nonlinear_unmap": (0, 2),
+    "pte_file_bits": (0, 52),
+    "vma_anon_vma": (0, 2),
+    "zap_accessed": (0, 2),
+    "stack_room": (0, 1 << 16),
+    "mlock_right": (0, 2),
+    "mlock_share": (0, 100),  # percent
+    "memlock_pages": (0, (1 << 32) - 1),
+    "task_size": (1 << 20, 1 << 57),  # bytes; whole pages, and what the page tables cover: see _check
+    "unmapped_base": (4096, 1 << 57),
+    "stack_top": (4096, 1 << 57),
+    "page_offset": (0, (1 << 64) - 1),
+    "lowmem_pages": (4097, (1 << 32) - 1),  # beyond ZONE_DMA
+}
+_FLAG = (0, 1)
+# rules of 2.4's lists and allocator; without them v2_4 has nothing to work on, v2_6 has no use for them
+_RULES_OF_V2_4 = ("global_lru", "lru_direct", "anon_inactive", "no_pcp", "classzone", "io_locks")
+
+
+def _range(name: str, rules: Mapping[str, Any]) -> None:
+    """ValueError unless every rule is an integer in its range. name: the kernel's."""
+    for rule, value in rules.items():
+        least, most = RANGES.get(rule, _FLAG)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"kernel {name}: rule {rule} must be an integer in {least}..{most}, not {value!r}")
+        if not least <= value <= most:
+            raise ValueError(f"kernel {name}: rule {rule} must be in {least}..{most}, not {value}")
+
+
+def _layout(name: str, arch: str, rules: Mapping[str, int]) -> None:
+    """ValueError unless the address space is whole pages that page tables of this shape cover."""
+    top = 12 + rules["levels"] * rules["pt_shift"]
+    # i386-pae: four entries are all that the pgd has
+    most = min(1 << top, 1 << 32) if rules["word_size"] == 4 else 1 << top
+    for rule, limit in (("task_size", most), ("unmapped_base", rules["task_size"]), ("stack_top", rules["task_size"])):
+        if rules[rule] % 4096 or rules[rule] > limit:
+            raise ValueError(
+                f"kernel {name} on {arch}: rule {rule} must be a multiple of 4096 of at most {limit:#x},"
+                f" not {rules[rule]:#x}"
+            )
+    if rules["min_free_min"] > rules["min_free_max"]:
+        raise ValueError(
+            f"kernel {name}: rule min_free_min must be at most min_free_max, {rules['min_free_max']},"
+            f" not {rules['min_free_min']}"
+        )
+
+
 # ---------------------------------------------------------------- kernels
 
 
@@ -234,14 +331,41 @@ class Kernel:
         unknown = [a for a in self.archs if a not in ARCHS]
         if unknown:
             raise ValueError(f"kernel {self.name}: arch {unknown[0]!r} is unknown; known are {', '.join(ARCHS)}")
+        if not self.archs:
+            raise ValueError(f"kernel {self.name}: archs must not be empty; known are {', '.join(ARCHS)}")
         strange = [r for r in self.data if r not in records.RULES]
         if strange:
             raise ValueError(f"kernel {self.name}: rule {strange[0]!r} is unknown")
+        for rule in self.data:
+            if rule in _DECIDED:
+                raise ValueError(
+                    f"kernel {self.name}: rule {rule} is decided by {_DECIDED[rule]}; data cannot set it"
+                )
+        _range(self.name, self.data)
+        if "max_map_count" not in self.data:
+            raise ValueError(f"kernel {self.name}: data must have max_map_count")
+        words = {ARCHS[arch].word for arch in self.archs}
+        for kind, most in (("page_bytes", 4000), ("vma_bytes", _OBJECT // 2)):
+            sizes = getattr(self, kind)
+            for word in sorted(words):
+                if word not in sizes:
+                    raise ValueError(
+                        f"kernel {self.name}: {kind} must have the bytes for words of {word} bytes, {dict(sizes)!r} has not"
+                    )
+            for word, size in sizes.items():
+                if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 4 <= size <= most:
+                    raise ValueError(f"kernel {self.name}: {kind}[{word!r}] must be in 4..{most}, not {size!r}")
         if RECLAIM[self.reclaim] and not RMAP[self.rmap].finds_pages:
             raise ValueError(
                 f"kernel {self.name}: reclaim={self.reclaim!r} asks the reverse map for the ptes of a page,"
                 f" rmap={self.rmap!r} cannot tell"
             )
+        for rule in _RULES_OF_V2_4:
+            if bool(self.data.get(rule)) != (self.reclaim == "v2_4"):
+                raise ValueError(
+                    f"kernel {self.name}: reclaim={self.reclaim!r} cannot work with {rule}={self.data.get(rule, 0)}:"
+                    f" {', '.join(_RULES_OF_V2_4)} belong to v2_4, all of them"
+                )
         if self.data.get("fork_skips_unfaulted") and not RMAP[self.rmap].rules.get("vma_anon_vma"):
             raise ValueError(
                 f"kernel {self.name}: fork_skips_unfaulted needs VMAs that say whether they have anonymous pages,"
@@ -260,6 +384,22 @@ class Kernel:
             changed = [f"{k}={v}" for k, v in changes.items() if isinstance(v, str) and v != getattr(self, k)]
             changes["name"] = "+".join([self.name, *changed])
         return replace(self, **changes)
+
+    def fields(self) -> dict[str, Any]:
+        """All of it as plain data, for a saved machine."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: list(v.items()) if isinstance(v, Mapping) else v for name, v in values.items()}
+
+    @classmethod
+    def of_fields(cls, fields: Any) -> Kernel:
+        """The kernel of fields(), checked like any other; ValueError if it is none."""
+        try:
+            values = dict(fields)
+            for name in ("page_bytes", "vma_bytes", "data"):
+                values[name] = dict(values[name])
+            return cls(**values | {"archs": tuple(values["archs"])})
+        except (TypeError, KeyError) as e:
+            raise ValueError(f"not the fields of a kernel: {e}") from None
 
     @property
     def designs(self) -> tuple[str, str, str, str]:
@@ -299,6 +439,8 @@ class Kernel:
             l1_line=line,
         )
         out.update((name, size) for name, size in self.data.items() if name in ("anon_vma_size", "avc_size"))
+        _range(self.name, out)
+        _layout(self.name, arch, out)
         return out
 
     def record(self, arch: str, *, highpte: bool = False, l1_line: int | None = None) -> bytes:

@@ -358,7 +358,7 @@ class Machine:
         """Write the machine to a file for vmcore.load()."""
         from vmcore._fast import image
 
-        image.save(self._engine, path, {"kernel": self._kernel.name})
+        image.save(self._engine, path, {"kernel": self._kernel.fields()})
 
     def clone(self) -> Machine:
         """An independent machine in the same state."""
@@ -551,6 +551,11 @@ def _kernel_of(engine: Engine, name: object) -> Kernel:
     rmap, i_mmap, reclaim, calls = engine.designs
     rules = engine.numbers()["rules"]
     kernel = kernels.KERNELS.get(name) if isinstance(name, str) else None
+    if isinstance(name, dict):
+        kernel = kernels.Kernel.of_fields(name)
+        if kernel.designs != engine.designs:
+            raise ValueError(f"its kernel {kernel.name!r} has other designs")
+        kernel = kernels.KERNELS[kernel.name] if kernels.KERNELS.get(kernel.name) == kernel else kernel
     if kernel is not None and kernel.designs == engine.designs:
         arch, highpte, line = records.ARCH_NAMES[engine.numbers()["arch"]], bool(rules["highpte"]), rules["l1_line"]
         if arch in kernel.archs and rules == kernel.rules(arch, highpte=highpte, l1_line=line):

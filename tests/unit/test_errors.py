@@ -644,3 +644,48 @@ def test_a_livelock_that_begins_at_time_0_ends_after_ten_seconds():
     assert stat["alloc_livelock"] == stat["oom_kills"] == 1
     assert 10e9 < m.now < 11e9
     m.check()
+
+
+# ---------------------------------------------------------------- kernels made by hand
+
+def _data(base: str = "2.6.7", **rules):
+    return {"data": {**vmcore.KERNELS[base].data, **rules}}
+
+
+@pytest.mark.parametrize(("base", "changes", "says"), [
+    ("2.6.7", _data(mm_size=0), "mm_size must be in 4..65536, not 0"),
+    ("2.6.7", _data(mm_size=(1 << 32) - 1), "mm_size must be in"),
+    ("2.6.7", _data(anon_vma_size=(1 << 32) - 1), "anon_vma_size must be in"),
+    ("2.6.7", _data(avc_size=(1 << 32) - 1), "avc_size must be in"),
+    ("2.6.7", _data(task_size_bytes=0), "task_size_bytes must be in"),
+    ("2.6.7", _data(levels=0), "levels must be in 2..5"),
+    ("2.6.7", _data(gup_zero=2), r"gup_zero must be in 0..1, not 2"),
+    ("2.6.7", _data(zap_accessed=-1), "zap_accessed must be in 0..2, not -1"),
+    ("2.6.7", _data(word_size=0), "word_size is decided by arch"),
+    ("2.6.7", _data(nr_zones=5), "nr_zones is decided by arch"),
+    ("2.6.7", _data(pt_shift=5), "pt_shift is decided by arch"),
+    ("2.6.7", _data(anonmm_size=0), "anonmm_size is decided by rmap"),
+    ("2.6.7", _data(rmap_nodes=5), "rmap_nodes is decided by rmap"),
+    ("2.6.7", _data(global_lru=5), "global_lru must be in 0..1, not 5"),
+    ("2.6.7", _data(global_lru=1), "v2_6.*global_lru=1"),
+    ("2.4", {"rmap": "pte_chain", "reclaim": "v2_6"}, "v2_6.*global_lru=1"),
+    ("2.6.7", {"reclaim": "v2_4"}, "v2_4.*global_lru=0"),
+    ("2.6.7", {"page_bytes": {}}, "page_bytes must have the bytes for words of 4 bytes"),
+    ("2.6.7", {"vma_bytes": {}}, "vma_bytes must have"),
+    ("2.6.7", {"vma_bytes": {4: 64, 8: 1 << 30}}, r"vma_bytes\[8\] must be in 4..32768"),
+    ("2.6.7", {"page_bytes": {4: -1, 8: 64}}, r"page_bytes\[4\] must be in 4..4000, not -1"),
+    ("6.18", {"archs": ("i386",)}, "page_bytes must have the bytes for words of 4 bytes"),
+])
+def test_a_kernel_that_no_engine_can_run(base, changes, says):
+    with pytest.raises(ValueError, match=says):
+        vmcore.KERNELS[base].replace(**changes)
+
+
+@pytest.mark.parametrize(("rules", "says"), [
+    ({"levels": 2}, "task_size must be a multiple of 4096 of at most 0x40000000,"),
+    ({"task_size": (1 << 30) + 1}, "task_size must be a multiple"),
+    ({"stack_top": 1 << 50}, "stack_top must be"),
+])
+def test_an_address_space_that_the_page_tables_do_not_cover(rules, says):
+    with pytest.raises(ValueError, match=says):
+        vmcore.Machine(ram="16M", kernel=vmcore.KERNELS["2.6.7"].replace(**_data(**rules)))

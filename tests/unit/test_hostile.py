@@ -204,3 +204,18 @@ def test_the_oom_killer_and_a_fault_without_memory_leave_nobody_dying(boot):
     assert any(not t.alive for t in tasks)
     assert not (m.tasks["state"] == 2).any()
     m.check()
+
+
+# ---------------------------------------------------------------- a saved machine knows its kernel
+
+@pytest.mark.parametrize("kernel", [
+    "2.6.7",
+    vmcore.KERNELS["2.6.5"].replace(merge="adjust"),
+    vmcore.KERNELS["6.18"].replace(name="mine"),
+    vmcore.KERNELS["2.6.5-aa1"].replace(i_mmap="rbtree", archs=("x86_64",)),
+])
+def test_a_loaded_machine_has_the_kernel_that_was_saved(kernel, tmp_path):
+    m = vmcore.Machine(ram="16M", kernel=kernel)
+    m.save(tmp_path / "m")
+    assert vmcore.load(tmp_path / "m").kernel == m.kernel
+    assert vmcore.load(tmp_path / "m").kernel.data == m.kernel.data
