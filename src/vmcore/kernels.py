@@ -350,7 +350,8 @@ class Kernel:
             for word in sorted(words):
                 if word not in sizes:
                     raise ValueError(
-                        f"kernel {self.name}: {kind} must have the bytes for words of {word} bytes, {dict(sizes)!r} has not"
+                        f"kernel {self.name}: {kind} must have the bytes for words of {word} bytes,"
+                        f" {dict(sizes)!r} has not"
                     )
             for word, size in sizes.items():
                 if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 4 <= size <= most:

@@ -1,8 +1,8 @@
 """Engine: the one extension type that Python sees; one method a call, and the C surface of engine.pxd.
 
 System calls return what the kernel returns, negative errno values included; task.py makes OSErrors of them. Arguments
-that task.py and machine.py have checked are not checked again; the arrays of touch() and run(), and the numbers of tasks
-and files, which anybody can make up, are checked here.
+that task.py and machine.py have checked are not checked again; the arrays of touch() and run(), and the numbers of
+tasks and files, which anybody can make up, are checked here.
 """
 from errno import EBADF, ESRCH
 
@@ -403,7 +403,7 @@ cdef class Engine(Core):
         cdef machine_t *m = self.enter_task(pid)
         cdef uint32_t v = m.mms[m.tasks[pid].mm].mmap
         cdef uint64_t pgoff
-        cdef uint64_t whole = (<uint64_t>1 << (52 if m.rules.word_size == 8 else 20)) - 1   # pages of all a word can say
+        cdef uint64_t whole = (<uint64_t>1 << (52 if m.rules.word_size == 8 else 20)) - 1   # pages in a word of bytes
         cdef list out = []
         while v != 0:
             name = (<bytes>m.files[m.vmas[v].file].name).decode(errors="replace") if m.vmas[v].file else ""
