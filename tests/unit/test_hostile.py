@@ -20,9 +20,11 @@ from vmcore import (
     PROT_READ,
     PROT_WRITE,
 )
+from vmcore._fast import records
 from vmcore._fast.check_shim import _py_damage
+from vmcore._fast.engine import Engine
 from vmcore._fast.records import SWAP_MAP_MAX
-from vmcore.machine import File
+from vmcore.machine import File, _numbers
 from vmcore.task import Task
 
 PAGE = 4096
@@ -219,3 +221,13 @@ def test_a_loaded_machine_has_the_kernel_that_was_saved(kernel, tmp_path):
     m.save(tmp_path / "m")
     assert vmcore.load(tmp_path / "m").kernel == m.kernel
     assert vmcore.load(tmp_path / "m").kernel.data == m.kernel.data
+
+
+@pytest.mark.parametrize(("rule", "value"), [
+    ("mm_size", 0), ("vma_size", 1 << 30), ("nr_zones", 5), ("word_size", 0), ("pt_shift", 0)])
+def test_the_engine_refuses_rules_that_it_cannot_divide_by(rule, value):
+    kernel = vmcore.KERNELS["2.6.7"]
+    rules = np.frombuffer(kernel.record("x86_64"), records.kernel_rules).copy()
+    rules[rule] = value
+    with pytest.raises(ValueError, match="rules are not those of a machine"):
+        Engine(kernel.designs, rules.tobytes(), 4096, _numbers({}, kernel, "x86_64", 4096), [])

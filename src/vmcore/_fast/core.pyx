@@ -147,6 +147,19 @@ cdef void keep_process(machine_t *m, const machine_t *r) noexcept nogil:
     wire(m)
 
 
+cdef bint sound(const kernel_rules *k) noexcept nogil:
+    """Whether rules that nobody checked can be booted: no size is 0 that is divided by, and all fit their tables."""
+    if k.nr_zones < 2 or k.nr_zones > 3 or k.pt_shift < 9 or k.pt_shift > 10 or k.levels < 2 or k.levels > 5:
+        return False
+    if (k.word_size != 4 and k.word_size != 8) or (k.pte_addr_size != 4 and k.pte_addr_size != 8):
+        return False
+    if k.l1_line > 256 or k.l1_line < k.word_size + k.pte_addr_size or k.rmap_nodes > 2:
+        return False
+    if k.vma_size - 1 >= 65536 or k.mm_size - 1 >= 65536 or k.task_size_bytes - 1 >= 65536:
+        return False
+    return k.anon_vma_size <= 65536 and k.anonmm_size <= 65536 and k.avc_size <= 65536
+
+
 cdef bint plausible(const machine_t *r) noexcept nogil:
     """Whether a record can be wired at all: what pool sizes and shifts are computed from is in range."""
     cdef const kernel_rules *k = &r.rules
@@ -199,6 +212,8 @@ cdef class Core:
         if len(rules) != sizeof(kernel_rules):
             raise ValueError("rules are not a kernel_rules record")
         memcpy(&m.rules, <const char *>rules, sizeof(kernel_rules))
+        if not sound(&m.rules):
+            raise ValueError("rules are not those of a machine: a size, a level or a shift is out of range")
         m.nr_frames = nr_frames
         m.ram_bytes = nr_frames * PAGE_SIZE
         m.arch = numbers["arch"]
