@@ -258,7 +258,7 @@ class Machine:
     # ---- files
 
     def open(self, name: str, size: int | str, readonly: bool = False) -> File:
-        """A file in the page cache's file system."""
+        """A file in the page cache's file system. readonly: tasks have it without write permission."""
         flags = records.FILE_READONLY if arguments.flag("readonly", readonly) else 0
         return self._create(records.FILE_REGULAR, name, size, flags)
 

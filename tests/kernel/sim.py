@@ -1,7 +1,7 @@
 """vmcore does a script: the same operations on Machine(kernel="6.18"), seen in the same words."""
 from __future__ import annotations
 
-from errno import EPERM
+from errno import EBADF, EINVAL, EPERM
 from typing import Any
 
 from tests.kernel.linux import INFINITY, MEMLOCK, MOST_PAGES, SLOTS, STACK
@@ -29,6 +29,7 @@ class Box:
         self.machine = vmcore.Machine(ram=ram, swap=0, kernel=kernel, arch="x86_64", **known)
         self.tasks: dict[int, vmcore.Task] = {}
         self.files: dict[str, Any] = {}
+        self.readonly: set[str] = set()
         self.born = 1
         self.permitted, self.memlock = rights
         self.image = self.machine.open("runner", OWN[1] - OWN[0])
@@ -146,6 +147,8 @@ class Box:
             self.files[name] = self.machine.tmpfs(name, pages * PAGE)
             return 0
         self.files[name] = file = self.machine.open(name, pages * PAGE, readonly=kind == "rofile")
+        if kind == "rofile":
+            self.readonly.add(name)
         for i in range(pages):
             if kind == "file":
                 file.write(i * PAGE, (i + 1) << 32)
@@ -154,16 +157,25 @@ class Box:
         return 0
 
     def _ftruncate(self, proc: int, task: vmcore.Task, name: str, size: int) -> Any:
-        return self.files[name].truncate(size) if name in self.files else Outcome("skipped")
+        if name not in self.files:
+            return Outcome("skipped")
+        # a File is the file; that the processes have it without write permission is said here
+        return Outcome("errno", EINVAL) if name in self.readonly else self.files[name].truncate(size)
 
     def _punch(self, proc: int, task: vmcore.Task, name: str, offset: int, length: int) -> Any:
-        return self.files[name].punch_hole(offset, length) if name in self.files else Outcome("skipped")
+        if name not in self.files:
+            return Outcome("skipped")
+        if name in self.readonly and length != 0 and (offset | length) >> 63 == 0:
+            return Outcome("errno", EBADF)
+        return self.files[name].punch_hole(offset, length)
 
     def _fread(self, proc: int, task: vmcore.Task, name: str, offset: int) -> Any:
         return self.files[name].read(offset) if name in self.files else Outcome("skipped")
 
     def _fwrite(self, proc: int, task: vmcore.Task, name: str, offset: int, value: int) -> Any:
-        return self.files[name].write(offset, value) if name in self.files else Outcome("skipped")
+        if name not in self.files:
+            return Outcome("skipped")
+        return Outcome("errno", EBADF) if name in self.readonly else self.files[name].write(offset, value)
 
     # ---- what there is
 

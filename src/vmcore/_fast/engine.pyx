@@ -17,7 +17,6 @@ from vmcore.errors import BusError, KernelBug, SegmentationFault
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
-from libc.errno cimport EBADF, EINVAL
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -25,7 +24,7 @@ from libc.string cimport memset
 from vmcore._fast.check cimport check_machine, check_report
 from vmcore._fast.core cimport Core
 from vmcore._fast.file_io cimport do_pread, do_pwrite
-from vmcore._fast.filemap cimport file_create, file_is_readonly, file_put
+from vmcore._fast.filemap cimport file_create, file_put
 from vmcore._fast.fork cimport do_exec, do_exit, do_fork, do_spawn
 from vmcore._fast.host cimport host_t
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present
@@ -468,7 +467,7 @@ cdef class Engine(Core):
         cdef machine_t *m = self.enter_file(file)
         cdef int r
         with nogil:
-            r = -EINVAL if file_is_readonly(&m.files[file]) else do_truncate(m, file, size)
+            r = do_truncate(m, file, size)
         self.leave(0, -1)
         return r
 
@@ -476,7 +475,7 @@ cdef class Engine(Core):
         cdef machine_t *m = self.enter(0)
         cdef int r
         with nogil:
-            r = -EBADF if file_is_readonly(&m.files[file]) else do_punch_hole(m, file, offset, length)
+            r = do_punch_hole(m, file, offset, length)
         self.leave(0, -1)
         return r
 

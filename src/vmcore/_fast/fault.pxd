@@ -11,6 +11,7 @@ cdef enum:
     FAULT_SEGV_MAPERR = -3
     FAULT_SEGV_ACCERR = -4
     FAULT_SEGV_PKUERR = -5      # memory that is executable only
+    FAULT_SEGV_GP = -6          # an address that is not canonical: the processor gives none
 
 # The fault of `pid` at addr, from the lookup of the vma on. Ends with a switch point. Positive: done, try the access
 # again.

@@ -446,6 +446,9 @@ cdef int do_page_fault(machine_t *m, uint32_t pid, uint64_t addr, int write) noe
     cdef int r
     if addr >= m.rules.task_size:
         count(m, FAULT_SEGV)
+        # with four levels of tables addresses have 48 bits, and bit 47 stands for all above it
+        if m.rules.word_size == 8 and m.levels == 4 and addr >> 47 != 0 and addr >> 47 != 0x1FFFF:
+            return FAULT_SEGV_GP
         return FAULT_SEGV_MAPERR
     vma = find_vma(m, mm, addr)
     v = &m.vmas[vma]

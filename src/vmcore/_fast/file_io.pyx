@@ -8,14 +8,14 @@ regular file that is not cached is read alone, as a random read is (how a reader
 simulated). A write to a page that the file has reads it first, one to a new page makes it; the page is dirty then, and
 who maps it sees the write. Private copies do not.
 
-A file that is opened without write permission has been written by somebody: so it can be, until it is mapped first.
-From then on a write is EBADF, a punched hole too, and a truncate EINVAL.
+This is the file itself, not a descriptor of a task: a file that tasks have without write permission is written too, as
+somebody else would.
 """
-from libc.errno cimport EBADF, EEXIST, EFBIG, EINVAL, EIO, ENOMEM
+from libc.errno cimport EEXIST, EFBIG, EINVAL, EIO, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport (
-    add_to_page_cache, file_pages, find_page, radix_get, file_is_readonly, read_pages, set_page_dirty)
+    add_to_page_cache, file_pages, find_page, radix_get, read_pages, set_page_dirty)
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, get_page
 from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
 from vmcore._fast.records cimport (
@@ -89,8 +89,6 @@ cdef int do_pwrite(machine_t *m, uint32_t file, uint64_t offset, uint64_t token)
     cdef file_t *f = &m.files[file]
     cdef uint64_t index = offset >> PAGE_SHIFT
     cdef uint32_t pfn
-    if file_is_readonly(f):
-        return -EBADF
     if f.kind == FILE_DEVICE:
         return -EINVAL
     if offset > MAX_SIZE - WORD:

@@ -4,7 +4,7 @@
 # A cached page has one reference for the cache, mapping = file, index = page offset, no PG_ANON. A second tree of the
 # same kind holds the content tokens "on disk", only after tokens came into use.
 from libc.stdint cimport uint32_t, uint64_t, int64_t
-from vmcore._fast.records cimport FILE_MAPPED, FILE_READONLY, machine_t, file_t, PAGE_SIZE, PAGE_SHIFT
+from vmcore._fast.records cimport machine_t, file_t, PAGE_SIZE, PAGE_SHIFT
 
 cdef enum:
     RADIX_PAGE = 1          # tags in the low two bits of a slot; value << 2
@@ -18,10 +18,6 @@ cdef enum:
 cdef inline uint64_t file_pages(const file_t *f) noexcept nogil:
     """Pages of i_size, the last one perhaps partial."""
     return (f.size >> PAGE_SHIFT) + ((f.size & (PAGE_SIZE - 1)) != 0)
-
-cdef inline int file_is_readonly(const file_t *f) noexcept nogil:
-    """No write through this handle: opened so, and no longer in the making (file_io.pyx)."""
-    return (f.flags & (FILE_READONLY | FILE_MAPPED)) == (FILE_READONLY | FILE_MAPPED)
 
 # ---- radix trees: root and height are two adjacent u32 (file.root/height or file.disk_root/disk_height)
 cdef uint64_t radix_get(machine_t *m, uint32_t *root, uint64_t index) noexcept nogil                 # 0 if empty

@@ -278,7 +278,6 @@ cdef enum:
     FILE_UNLINKED = 2       # anonymous shared memory: goes with its last mapping
     FILE_TRUNCATED = 4
     FILE_OPEN = 8           # the Python face holds a reference
-    FILE_MAPPED = 16        # was mapped once: from then on a FILE_READONLY one is not written
 
 cdef packed struct file_t:      # inode + address_space
     uint32_t kind           # FILE_*; 0 = free record

@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from vmcore._fast.bugs cimport BUG_FAULT_LOOP, bug
 from vmcore._fast.counters cimport TOUCH_HITS, TOUCHES, count_n
 from vmcore._fast.fault cimport (
-    FAULT_SEGV_ACCERR, FAULT_SEGV_MAPERR, FAULT_SEGV_PKUERR, FAULT_SIGBUS, do_page_fault,
+    FAULT_SEGV_ACCERR, FAULT_SEGV_GP, FAULT_SEGV_MAPERR, FAULT_SEGV_PKUERR, FAULT_SIGBUS, do_page_fault,
 )
 from vmcore._fast.fork cimport do_exit
 from vmcore._fast.pagetable cimport leaf_cached, leaf_lookup
@@ -95,6 +95,10 @@ cdef int access_slow(machine_t *m, uint32_t pid, uint64_t addr, int write, uint3
                 return TOUCH_SEGV
             if f == FAULT_SEGV_ACCERR:
                 r.code = 2
+                return TOUCH_SEGV
+            if f == FAULT_SEGV_GP:
+                r.code = 128                    # SI_KERNEL, and no address
+                r.addr = 0
                 return TOUCH_SEGV
             if f == FAULT_SEGV_PKUERR:
                 r.code = 4

@@ -5,7 +5,7 @@ from vmcore._fast.records cimport machine_t
 
 # New size in bytes, up or down. 0.
 cdef int do_truncate(machine_t *m, uint32_t file, uint64_t size) noexcept nogil
-# fallocate(PUNCH_HOLE | KEEP_SIZE): pages that lie in it go, but not private copies of them. 0, -EINVAL.
+# fallocate(PUNCH_HOLE | KEEP_SIZE): pages that lie in it go, but not private copies of them. 0, -EINVAL, -EFBIG.
 cdef int do_punch_hole(machine_t *m, uint32_t file, uint64_t offset, uint64_t length) noexcept nogil
 # Drop clean, unlocked, unmapped cached pages of [first, last] (invalidate_mapping_pages); returns how many went.
 cdef uint64_t invalidate_mapping_pages(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil

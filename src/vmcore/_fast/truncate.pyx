@@ -15,7 +15,7 @@ system hears of the next write.
 A page may be locked or under writeback when it is to go: the walk waits until the write ends, and then looks again,
 because reclaim may have moved a tmpfs page to swap meanwhile.
 """
-from libc.errno cimport EINVAL
+from libc.errno cimport EFBIG, EINVAL
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport (
@@ -103,10 +103,11 @@ cdef int do_punch_hole(machine_t *m, uint32_t file, uint64_t offset, uint64_t le
     cdef uint64_t end = offset + length
     cdef uint64_t first = (offset + PAGE_MASK_LOW) >> PAGE_SHIFT
     cdef uint64_t stop
-    if length == 0:
+    # both are signed in the kernel
+    if offset >> 63 != 0 or length >> 63 != 0 or length == 0:
         return -EINVAL
-    if end < offset:
-        end = ~<uint64_t>0
+    if end >> 63 != 0:
+        return -EFBIG
     stop = end >> PAGE_SHIFT            # pages [first, stop) go whole
     f.truncate_count += 1
     if first < stop:

@@ -16,7 +16,7 @@ from vmcore._fast.locks cimport (
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.rbtree cimport rb_erase, rb_insert, rb_view
 from vmcore._fast.records cimport (
-    CACHE_VMA, FILE_MAPPED, PAGE_MASK_LOW, PAGE_SHIFT, POOL_VMA, VM_NONLINEAR, file_t, machine_t, mm_t, vma_t)
+    CACHE_VMA, PAGE_MASK_LOW, PAGE_SHIFT, POOL_VMA, VM_NONLINEAR, file_t, machine_t, mm_t, vma_t)
 from vmcore._fast.slab cimport cache_alloc, cache_free
 
 
@@ -219,7 +219,6 @@ cdef void vma_link(machine_t *m, uint32_t mm, uint32_t vma) noexcept nogil:
     link_list_tree(m, mm, vma)
     if file != 0:
         m.files[file].refs += 1
-        m.files[file].flags |= FILE_MAPPED
         index_insert(m, vma)
     spin_unlock_ptl(m, mm)
     if file != 0:
