@@ -31,7 +31,7 @@ def commands() -> list[str]:
     return sorted({re.split(r"  +", line)[0].strip() for line in lines})
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [p for p in PAGES if "```python" in p.read_text()], ids=lambda page: page.name)
 def test_python(page: Path) -> None:
     """One block after the other, as a reader would."""
     seen: dict[str, Any] = {"__name__": "docs"}

@@ -24,7 +24,7 @@ from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_pfn, pte_present
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_SHMEM, LRU_INACTIVE, PAGE_SHIFT, PAGE_SIZE, PG_ACTIVE, PG_DIRTY, PG_LAZYFREE, PG_LOCKED, PG_LRU,
-    PG_REFERENCED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_SPECIAL, file_t, frame_t, machine_t, mm_t, vma_t)
+    PG_REFERENCED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_SPECIAL, file_t, frame_t, machine_t, vma_t)
 from vmcore._fast.swap cimport free_swap_and_cache, read_swap_cache_async, remove_exclusive_swap_page
 
 cdef enum:
