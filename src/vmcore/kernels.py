@@ -583,6 +583,9 @@ _RULES_2_4 = {
     "mlock_half": 1,
     "vma_hwalign": 1,
     "meminfo_old": 1,
+    "data_exec": 1,  # as 2.6.5
+    "fork_def_flags": 1,
+    "maps_anon_offset": 1,
     "zap_accessed": 2,
     "remap_missing": 1,  # 4.8: a call of 2.6
 }
