@@ -5,6 +5,7 @@ HYPOTHESIS_PROFILE=deep (or `pytest --hypothesis-profile=deep`) searches for a n
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ import vmcore
 
 # tests share modules: `from tests.properties.box import Box`, however pytest was started
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+# started in the background, a shell lets its children ignore Ctrl-C, and so would ours
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KERNELS = tuple(vmcore.KERNELS)
 # those with per-zone lists, pagevecs and per-CPU lists: what is said of 2.4 instead is in test_2_4.py
