@@ -10,6 +10,7 @@ import re
 import warnings
 import weakref
 from errno import EBADF, ENOMEM
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmcore import footprint, kernels, stats
@@ -201,6 +202,12 @@ class Machine:
         self._files: weakref.WeakValueDictionary[int, File] = weakref.WeakValueDictionary()
         engine.owner = weakref.ref(self)
 
+    @cached_property
+    def _rules(self) -> dict[str, int]:
+        """The kernel's rules, which never change."""
+        rules: dict[str, int] = self._engine.numbers()["rules"]
+        return rules
+
     def __repr__(self) -> str:
         return f"<Machine ram={self.ram} kernel={self._kernel.name!r} arch={self.arch!r}>"
 
@@ -229,7 +236,7 @@ class Machine:
     def spawn(self, name: str, mmap_base: int | None = None, start_brk: int | None = None) -> Task:
         """A task with an empty address space, as after exec. A pid, and its record, is never used again."""
         comm = arguments.text("name of a task", name, 31)
-        top = self._engine.numbers()["rules"]["task_size"]
+        top = self._rules["task_size"]
         base, brk = (
             0 if value is None else arguments.integer(what, value, PAGE, top - PAGE)
             for what, value in (("mmap_base", mmap_base), ("start_brk", start_brk))

@@ -426,7 +426,7 @@ class Task:
         """/proc/PID/maps. Anonymous memory has no name, but today's kernels say which is [heap] and which [stack]; the
         older show its offset where they number it."""
         lines = [_maps_entry(line) for line in self._engine.maps(self._pid)]
-        if self._engine.numbers()["rules"]["maps_anon_offset"]:
+        if self._machine._rules["maps_anon_offset"]:
             return lines
         mm = self._engine.mm(self._pid)
         return [line if line.name else line._replace(name=_anon_name(line, mm)) for line in lines]
@@ -492,7 +492,7 @@ class Task:
         return self._engine.pagemap(self._pid, first, n)
 
     def _task_size(self) -> int:
-        return int(self._engine.numbers()["rules"]["task_size"])
+        return int(self._machine._rules["task_size"])
 
 
 def _maps_entry(line: tuple[int, int, int, int, int, str]) -> MapsEntry:
