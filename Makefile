@@ -70,7 +70,7 @@ lint: build $(VENV)/.with-lint  ## ruff, cython-lint
 
 stubtest: build $(VENV)/.with-lint  ## the .pyi stubs against the built modules
 	@$(BIN)/python -m mypy.stubtest --allowlist stubtest-allow.txt --ignore-unused-allowlist \
-	    $(addprefix vmcore._fast.,engine core host counters bugs intervals.index)
+	    $(addprefix vmcore._fast.,engine syscalls core host counters bugs intervals.index)
 
 docs: build $(VENV)/.with-docs  ## docs/_build/html: scenarios, locking, the Python interface
 	@$(BIN)/sphinx-build -q -W -b html docs docs/_build/html && echo "docs/_build/html/index.html"

@@ -39,7 +39,8 @@ SHARED = MAP_SHARED | MAP_ANONYMOUS
 @pytest.mark.parametrize("number", [1, 77, (1 << 32) - 1])
 def test_a_file_that_nobody_opened(machine, number):
     f = File(machine, number)
-    for call in (f.sync, f.invalidate, lambda: f.truncate(0), lambda: f.truncate("1M")):
+    for call in (f.sync, f.invalidate, lambda: f.truncate(0), lambda: f.truncate("1M"), lambda: f.read(0),
+                 lambda: f.write(0, 7), lambda: f.punch_hole(0, PAGE)):
         with pytest.raises(OSError, match=f"no open file {number}") as caught:
             call()
         assert caught.value.errno == errno.EBADF

@@ -16,7 +16,7 @@ from vmcore._fast.records cimport (
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl
 from vmcore._fast.counters cimport count, count_n, FORK_PTES_COPIED, FORK_TABLES, FORK_VMAS_SKIPPED
-from vmcore._fast.pagetable cimport next_leaf, pte_alloc, pte_is_swap, pte_swp
+from vmcore._fast.pagetable cimport leaf_end, next_leaf, pte_alloc, pte_in, pte_is_swap, pte_swp
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.swap cimport swap_duplicate, swp_slot
 
@@ -214,11 +214,9 @@ cdef int copy_page_range(machine_t *m, uint32_t cmm, uint32_t pmm, uint32_t chil
         if to == 0:
             return -ENOMEM
         count_n(m, FORK_TABLES, m.mms[cmm].nr_ptes - tables)
-        stop = ((a >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > v.end:
-            stop = v.end
+        stop = leaf_end(m, a, v.end)
         n = <uint32_t>((stop - a) >> PAGE_SHIFT)
-        from_ = (t << m.pt_shift) | (<uint32_t>(a >> PTE_SHIFT) & m.pt_mask)
+        from_ = pte_in(m, t, a)
         spin_lock_ptl(m, cmm)
         spin_lock_ptl(m, pmm)
         if chained:

@@ -29,7 +29,7 @@ from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, page_count
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, mark_page_accessed, put_page
 from vmcore._fast.pagetable cimport (
-    leaf_cached, pte_alloc, pte_is_file, pte_is_swap, pte_pfn, pte_pgoff, pte_present, pte_swp,
+    leaf_cached, pte_alloc, pte_in, pte_is_file, pte_is_swap, pte_pfn, pte_pgoff, pte_present, pte_swp,
 )
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.populate cimport can_populate, populate
@@ -372,7 +372,7 @@ cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) n
     addr &= ~<uint64_t>PTE_LOW
     leaf = leaf_cached(m, mm, addr)
     if leaf != 0:
-        pte = (leaf << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
+        pte = pte_in(m, leaf, addr)
     else:
         pte = pte_alloc(m, mm, addr)
         if pte == 0:

@@ -4,7 +4,7 @@
 # A cached page has one reference for the cache, mapping = file, index = page offset, no PG_ANON. A second tree of the
 # same kind holds the content tokens "on disk", only after tokens came into use.
 from libc.stdint cimport uint32_t, uint64_t, int64_t
-from vmcore._fast.records cimport machine_t, file_t, PAGE_SIZE, PAGE_SHIFT
+from vmcore._fast.records cimport machine_t, file_t, FILE_OPEN, PAGE_SIZE, PAGE_SHIFT, POOL_FILE
 
 cdef enum:
     RADIX_PAGE = 1          # tags in the low two bits of a slot; value << 2
@@ -41,8 +41,14 @@ cdef uint32_t find_page(machine_t *m, uint32_t file, uint64_t index) noexcept no
 cdef int add_to_page_cache(machine_t *m, uint32_t pfn, uint32_t file, uint64_t index) noexcept nogil
 # drops nothing: caller puts the reference
 cdef void remove_from_page_cache(machine_t *m, uint32_t pfn) noexcept nogil
+cdef inline bint file_is_open(machine_t *m, uint32_t file) noexcept nogil:
+    """Whether that number, whoever made it up, is a file that the Python face holds."""
+    return file != 0 and file < m.pools[<int>POOL_FILE].next and (m.files[file].flags & <uint32_t>FILE_OPEN) != 0
+
 # Read what is not cached of n <= READAROUND pages from first, as far as the file and memory go; returns pages read.
 cdef int read_pages(machine_t *m, uint32_t file, uint64_t first, uint32_t n) noexcept nogil
+# force_page_cache_readahead: pages [first, last), as far as the file goes, or until a safe point ends it.
+cdef void force_readahead(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil
 # The page at index for a fault, one reference taken: NOPAGE_SIGBUS, NOPAGE_OOM or a pfn. *major = 1 if it had to be
 # read. Readaround as 2.6.5.
 cdef uint32_t filemap_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil

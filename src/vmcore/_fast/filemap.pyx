@@ -22,7 +22,7 @@ from vmcore._fast.clock cimport device_read, device_write, wait_event
 from vmcore._fast.counters cimport FILEMAP_READS, FILEMAP_WRITES, PGMAJFAULT, PGPGIN, PGPGOUT, count, count_n
 from vmcore._fast.frame cimport GFP_HIGHUSER_COLD, GFP_KERNEL, alloc_pages, get_page
 from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
-from vmcore._fast.pool cimport pool_alloc, pool_free, pool_init, pool_reserve
+from vmcore._fast.pool cimport pool_alloc, pool_free, pool_init, pool_reserve, safe_point
 from vmcore._fast.records cimport (
     CACHE_DENTRY, CACHE_FILP, CACHE_INODE, CACHE_RADIX, DEV_FILE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED,
     HOST_NOMEM, PG_ANON, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_TABLE, PG_UPTODATE, PG_WRITEBACK, POOL_FILE, POOL_RADIX,
@@ -416,6 +416,16 @@ cdef int read_pages(machine_t *m, uint32_t file, uint64_t first, uint32_t n) noe
             m.page_token[pfn] = radix_get(m, &f.disk_root, at[i])
         m.frames[pfn].flags = (m.frames[pfn].flags | PG_UPTODATE) & ~<uint32_t>PG_LOCKED
     return <int>read
+
+cdef void force_readahead(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
+    cdef uint64_t end = file_pages(&m.files[file])
+    if last > end:
+        last = end
+    while first < last:
+        read_pages(m, file, first, <uint32_t>(last - first if last - first < READAROUND else READAROUND))
+        if safe_point(m) < 0:
+            break
+        first += READAROUND
 
 cdef uint32_t filemap_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil:
     cdef vma_t *v = &m.vmas[vma]

@@ -6,7 +6,7 @@
 # mem_map. A free block's head has PG_BUDDY and its order; blocks of one order are a doubly linked list through priv
 # (next) and lru (prev).
 from libc.stdint cimport uint32_t, uint64_t, int32_t
-from vmcore._fast.records cimport PG_ANON, PG_DIRECT, machine_t, frame_t, ZONE_NORMAL, ZONE_HIGHMEM
+from vmcore._fast.records cimport PG_ANON, PG_DIRECT, PG_SWAPCACHE, machine_t, frame_t, ZONE_NORMAL, ZONE_HIGHMEM
 
 cdef enum:
     GFP_DMA_ = 0x01             # __GFP_DMA
@@ -41,6 +41,10 @@ cdef inline int page_mapped(machine_t *m, uint32_t pfn, const frame_t *f) noexce
     if f.flags & <uint32_t>(PG_ANON | PG_DIRECT):
         return 1
     return m.mapcount[pfn] != 0
+
+cdef inline int has_mapping(const frame_t *f) noexcept nogil:
+    """page_mapping() is not NULL: a file, or the swap cache."""
+    return (f.flags & <uint32_t>PG_SWAPCACHE) != 0 or (f.mapping != 0 and not f.flags & <uint32_t>PG_ANON)
 
 cdef inline void get_page(machine_t *m, uint32_t pfn) noexcept nogil:
     m.frames[pfn].refs += 1

@@ -5,19 +5,18 @@ an unknown one over unmapped memory is ENOMEM. It goes on behind a hole and retu
 how a file is read are flags of the vma, which is split for them, whatever they were, and never merged back; that there
 is no memory for it is EAGAIN.
 """
-from libc.errno cimport EAGAIN, EBADF, EINVAL, ENOMEM
+from libc.errno cimport EAGAIN, EBADF, EINVAL
 from libc.stdint cimport uint32_t, uint64_t
 
-from vmcore._fast.filemap cimport READAROUND, file_pages, read_pages
+from vmcore._fast.filemap cimport force_readahead
 from vmcore._fast.frame cimport nr_free_pages
 from vmcore._fast.locks cimport down_mmap_sem, up_mmap_sem
 from vmcore._fast.lru cimport lru_nr
 from vmcore._fast.mmap cimport page_align
-from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     FILE_REGULAR, LRU_INACTIVE, PAGE_MASK_LOW, PAGE_SHIFT, VM_HUGETLB, VM_LOCKED, VM_RAND_READ, VM_SEQ_READ, machine_t,
     vma_t)
-from vmcore._fast.vma cimport find_vma_prev, split_vma
+from vmcore._fast.vma cimport split_vma, walk_vmas
 from vmcore._fast.zap cimport zap_page_range
 
 
@@ -48,55 +47,21 @@ cdef int will_need(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noe
         return 0
     for z in range(<int>m.nr_zones):
         sane += lru_nr(m, z, LRU_INACTIVE)
-    if n > sane // 2:
-        n = sane // 2
-    if first + n > file_pages(&m.files[v.file]):
-        n = file_pages(&m.files[v.file]) - first if first < file_pages(&m.files[v.file]) else 0
-    while n != 0:
-        read_pages(m, v.file, first, <uint32_t>(n if n < READAROUND else READAROUND))
-        if safe_point(m) < 0:
-            break
-        first += READAROUND
-        n = n - READAROUND if n > READAROUND else 0
+    force_readahead(m, v.file, first, first + (n if n < sane // 2 else sane // 2))
     return 0
 
 
-cdef int advise_vma(machine_t *m, uint32_t vma, uint64_t start, uint64_t end, int advice) noexcept nogil:
+cdef int advise_vma(machine_t *m, uint32_t vma, uint64_t start, uint64_t *end, int advice) noexcept nogil:
     if advice == MADV_NORMAL or advice == MADV_SEQUENTIAL or advice == MADV_RANDOM:
-        return read_hint(m, vma, start, end, advice)
+        return read_hint(m, vma, start, end[0], advice)
     if advice == MADV_WILLNEED:
-        return will_need(m, vma, start, end)
+        return will_need(m, vma, start, end[0])
     if advice == MADV_DONTNEED:
         if m.vmas[vma].flags & (VM_LOCKED | VM_HUGETLB):
             return -EINVAL
-        zap_page_range(m, vma, start, end)
+        zap_page_range(m, vma, start, end[0])
         return 0
     return -EINVAL
-
-
-cdef int walk_vmas(machine_t *m, uint32_t mm, uint64_t start, uint64_t end, int advice) noexcept nogil:
-    cdef int unmapped = 0
-    cdef uint32_t prev = 0
-    cdef uint32_t vma
-    cdef uint64_t stop
-    cdef int err
-    while start < end:
-        vma = find_vma_prev(m, mm, start, &prev)
-        if vma == 0:
-            return -ENOMEM
-        if start < m.vmas[vma].start:
-            unmapped = -ENOMEM
-            start = m.vmas[vma].start
-            if start >= end:
-                break
-        stop = m.vmas[vma].end if m.vmas[vma].end < end else end
-        err = advise_vma(m, vma, start, stop, advice)
-        if err < 0:
-            return err
-        if safe_point(m) < 0:
-            return -ENOMEM
-        start = stop
-    return unmapped
 
 
 cdef int do_madvise(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int advice) noexcept nogil:
@@ -106,6 +71,6 @@ cdef int do_madvise(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
     if addr & PAGE_MASK_LOW or addr + length < addr or (m.rules.word_size == 4 and (addr + length) >> 32 != 0):
         return -EINVAL
     down_mmap_sem(m, mm)
-    err = walk_vmas(m, mm, addr, addr + length, advice)
+    err = walk_vmas(m, mm, addr, addr + length, advise_vma, advice)
     up_mmap_sem(m, mm)
     return err

@@ -61,12 +61,19 @@ cdef inline uint32_t leaf_cached(machine_t *m, uint32_t mm, uint64_t addr) noexc
         p.leaf_epoch = m.table_epoch
     return p.leaf
 
+cdef inline uint32_t pte_in(machine_t *m, uint32_t leaf, uint64_t addr) noexcept nogil:
+    """pte index of addr in the leaf table that covers it."""
+    return (leaf << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
+
 cdef inline uint32_t pte_lookup(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
     """pte index of addr, 0 if its leaf table does not exist."""
     cdef uint32_t t = leaf_lookup(m, mm, addr)
-    if t == 0:
-        return 0
-    return (t << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
+    return pte_in(m, t, addr) if t != 0 else 0
+
+cdef inline uint64_t leaf_end(machine_t *m, uint64_t addr, uint64_t end) noexcept nogil:
+    """Where a walk of [addr, end) leaves the leaf table that covers addr."""
+    cdef uint64_t stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
+    return stop if stop < end else end
 
 # pte index of addr, making the tables on the way. 0: no frame (simulated ENOMEM, or host: m.host_error).
 cdef uint32_t pte_alloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil

@@ -12,9 +12,9 @@ that is exclusive, a shared one (rules.write_notify) that is dirty, so that the 
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl
-from vmcore._fast.pagetable cimport next_leaf, pte_present
+from vmcore._fast.pagetable cimport leaf_end, next_leaf, pte_in, pte_present
 from vmcore._fast.records cimport (
-    PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_D, PTE_EXCLUSIVE, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, VM_SHARED, VM_WRITE,
+    PAGE_SIZE, PTE_A, PTE_D, PTE_EXCLUSIVE, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, VM_SHARED, VM_WRITE,
     machine_t, vma_t)
 from vmcore._fast.vma cimport vma_page_prot
 
@@ -45,10 +45,8 @@ cdef void change_protection(machine_t *m, uint32_t vma, uint64_t start, uint64_t
         leaf = next_leaf(m, v.mm, &addr, end)
         if leaf == 0:
             break
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > end:
-            stop = end
-        e = &m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> PAGE_SHIFT) & m.pt_mask)]
+        stop = leaf_end(m, addr, end)
+        e = &m.ptes[pte_in(m, leaf, addr)]
         while addr < stop:
             if pte_present(e[0]):
                 e[0] = (e[0] & keep) | bits | (<uint64_t>PTE_RW if e[0] & mark else 0)

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport RADIX_PAGE, RADIX_TAG, find_page, radix_next
 from vmcore._fast.pagetable cimport (
-    next_leaf, pte_is_file, pte_is_marker, pte_is_swap, pte_pfn, pte_pgoff, pte_present, pte_swp)
+    leaf_end, next_leaf, pte_in, pte_is_file, pte_is_marker, pte_is_swap, pte_pfn, pte_pgoff, pte_present, pte_swp)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     PG_DIRTY, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SPECIAL, VM_NONLINEAR, machine_t, vma_t,
@@ -58,11 +58,9 @@ cdef void pagemap_fill(machine_t *m, uint32_t mm, uint64_t first, uint64_t n, pa
         leaf = next_leaf(m, mm, &addr, end)
         if leaf == 0:
             return
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > end:
-            stop = end
+        stop = leaf_end(m, addr, end)
         while addr < stop:
-            pte = m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> 12) & m.pt_mask)]
+            pte = m.ptes[pte_in(m, leaf, addr)]
             if pte != 0:
                 pagemap_one(m, pte, &out[(addr >> 12) - first])
             addr += 4096
@@ -101,11 +99,9 @@ cdef int mincore_vma(machine_t *m, uint32_t vma, uint64_t page, uint64_t end, ui
         leaf = next_leaf(m, v.mm, &addr, end << 12)
         if leaf == 0:
             return 0
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > end << 12:
-            stop = end << 12
+        stop = leaf_end(m, addr, end << 12)
         while addr < stop:
-            pte = m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> 12) & m.pt_mask)]
+            pte = m.ptes[pte_in(m, leaf, addr)]
             at = (addr >> 12) - page
             if pte_present(pte):
                 out[at] = 1
@@ -147,11 +143,9 @@ cdef void smaps_fill(machine_t *m, uint32_t vma, smaps_t *out) noexcept nogil:
         leaf = next_leaf(m, v.mm, &addr, v.end)
         if leaf == 0:
             break
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > v.end:
-            stop = v.end
+        stop = leaf_end(m, addr, v.end)
         while addr < stop:
-            pte = m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> 12) & m.pt_mask)]
+            pte = m.ptes[pte_in(m, leaf, addr)]
             addr += 4096
             if pte_is_swap(pte):
                 out.swap += 4096

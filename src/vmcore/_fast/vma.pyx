@@ -13,7 +13,7 @@ from vmcore._fast.filemap cimport file_put
 from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.locks cimport (
     down_i_shared, spin_lock_ptl, spin_unlock_ptl, up_i_shared)
-from vmcore._fast.pool cimport pool_alloc, pool_free
+from vmcore._fast.pool cimport pool_alloc, pool_free, safe_point
 from vmcore._fast.rbtree cimport rb_erase, rb_insert, rb_view
 from vmcore._fast.records cimport (
     CACHE_VMA, PAGE_MASK_LOW, PAGE_SHIFT, POOL_VMA, VM_NONLINEAR, file_t, machine_t, mm_t, vma_t)
@@ -76,6 +76,31 @@ cdef uint32_t find_vma_intersection(machine_t *m, uint32_t mm, uint64_t start, u
     if vma != 0 and end <= m.vmas[vma].start:
         return 0
     return vma
+
+
+cdef int walk_vmas(machine_t *m, uint32_t mm, uint64_t start, uint64_t end, vma_visit visit, int how) noexcept nogil:
+    cdef int unmapped = 0
+    cdef uint32_t prev = 0
+    cdef uint32_t vma
+    cdef uint64_t stop
+    cdef int err
+    while start < end:
+        vma = find_vma_prev(m, mm, start, &prev)
+        if vma == 0:
+            return -ENOMEM
+        if start < m.vmas[vma].start:
+            unmapped = -ENOMEM
+            start = m.vmas[vma].start
+            if start >= end:
+                break
+        stop = m.vmas[vma].end if m.vmas[vma].end < end else end
+        err = visit(m, vma, start, &stop, how)
+        if err < 0:
+            return err
+        if safe_point(m) < 0:
+            return -ENOMEM
+        start = stop
+    return unmapped
 
 
 # ---------------------------------------------------------------- records

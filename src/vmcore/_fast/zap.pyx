@@ -18,7 +18,7 @@ from vmcore._fast.counters cimport count_n, TRUNCATE_ORPHANS, ZAP_PTES
 from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
 from vmcore._fast.filemap cimport set_page_dirty
-from vmcore._fast.pagetable cimport file_pte, next_leaf, pte_is_marker, pte_is_swap, pte_swp
+from vmcore._fast.pagetable cimport file_pte, leaf_end, next_leaf, pte_in, pte_is_marker, pte_is_swap, pte_swp
 from vmcore._fast.prefetch cimport prefetch_write
 
 cdef enum:
@@ -123,11 +123,8 @@ cdef void zap_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end, in
         t = next_leaf(m, mm, &a, end)
         if t == 0:
             return
-        stop = ((a >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > end:
-            stop = end
-        zap_leaf(m, mm, (t << m.pt_shift) | (<uint32_t>(a >> PTE_SHIFT) & m.pt_mask),
-                 <uint32_t>((stop - a) >> PAGE_SHIFT), how)
+        stop = leaf_end(m, a, end)
+        zap_leaf(m, mm, pte_in(m, t, a), <uint32_t>((stop - a) >> PAGE_SHIFT), how)
         a = stop
 
 
@@ -150,11 +147,9 @@ cdef uint64_t zap_nonlinear(machine_t *m, uint32_t vma, uint64_t first, uint64_t
         t = next_leaf(m, v.mm, &a, v.end)
         if t == 0:
             break
-        stop = ((a >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > v.end:
-            stop = v.end
+        stop = leaf_end(m, a, v.end)
         while a < stop:
-            at = (t << m.pt_shift) | (<uint32_t>(a >> PTE_SHIFT) & m.pt_mask)
+            at = pte_in(m, t, a)
             pte = m.ptes[at]
             if pte & (PTE_P | PTE_PROTNONE) and not pte & PTE_SPECIAL:
                 index = m.frames[pte >> PTE_SHIFT].index

@@ -17,10 +17,10 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.counters cimport PGDEACTIVATE, PGLAZYFREE, count
 from vmcore._fast.filemap cimport (
-    RADIX_SWAP, RADIX_TAG, RADIX_VALUE_SHIFT, READAROUND, clear_page_dirty, file_pages, radix_get, read_pages)
+    RADIX_SWAP, RADIX_TAG, RADIX_VALUE_SHIFT, READAROUND, clear_page_dirty, file_pages, force_readahead, radix_get)
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.lru cimport lru_add_drain, lru_add_head, lru_del, put_page
-from vmcore._fast.pagetable cimport next_leaf, pte_is_swap, pte_pfn, pte_present, pte_swp
+from vmcore._fast.pagetable cimport leaf_end, next_leaf, pte_in, pte_is_swap, pte_pfn, pte_present, pte_swp
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_SHMEM, LRU_INACTIVE, PAGE_SHIFT, PAGE_SIZE, PG_ACTIVE, PG_DIRTY, PG_LAZYFREE, PG_LOCKED, PG_LRU,
@@ -31,6 +31,7 @@ cdef enum:
     FREE = 0
     COLD = 1
     PAGEOUT = 2
+    WILLNEED = 3
 
 
 # ---------------------------------------------------------------- one page
@@ -82,9 +83,19 @@ cdef void cool(machine_t *m, uint32_t pte, int pageout) noexcept nogil:
 
 # ---------------------------------------------------------------- a range
 
+cdef void swap_in(machine_t *m, uint32_t entry) noexcept nogil:
+    """Into the swap cache."""
+    cdef uint32_t pfn = read_swap_cache_async(m, entry)
+    if pfn != 0:
+        put_page(m, pfn)
+
+
 cdef void advise_pte(machine_t *m, uint32_t mm, uint32_t pte, int advice) noexcept nogil:
     cdef uint64_t e = m.ptes[pte]
-    if pte_present(e) and not e & PTE_SPECIAL:
+    if advice == WILLNEED:
+        if pte_is_swap(e):
+            swap_in(m, pte_swp(e))
+    elif pte_present(e) and not e & PTE_SPECIAL:
         if advice != FREE:
             cool(m, pte, advice == PAGEOUT)
         elif e & PTE_ANON:
@@ -100,77 +111,41 @@ cdef void advise_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end,
     cdef uint64_t addr = start
     cdef uint64_t stop
     cdef uint32_t leaf
-    lru_add_drain(m)
     while addr < end:
         leaf = next_leaf(m, mm, &addr, end)
         if leaf == 0:
             break
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > end:
-            stop = end
+        stop = leaf_end(m, addr, end)
         while addr < stop:
-            advise_pte(m, mm, (leaf << m.pt_shift) | (<uint32_t>(addr >> PAGE_SHIFT) & m.pt_mask), advice)
+            advise_pte(m, mm, pte_in(m, leaf, addr), advice)
             addr += PAGE_SIZE
         if safe_point(m) < 0:
             break
 
 
 cdef void advise_free(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
+    lru_add_drain(m)
     advise_range(m, vma, start, end, FREE)
 
 
 cdef void advise_cold(machine_t *m, uint32_t vma, uint64_t start, uint64_t end, int pageout) noexcept nogil:
     if pageout and m.reclaim.reclaim_page == NULL:
         return
+    lru_add_drain(m)
     advise_range(m, vma, start, end, PAGEOUT if pageout else COLD)
 
 
 # ---------------------------------------------------------------- MADV_WILLNEED
 
-cdef void swap_in(machine_t *m, uint32_t entry) noexcept nogil:
-    """Into the swap cache."""
-    cdef uint32_t pfn = read_swap_cache_async(m, entry)
-    if pfn != 0:
-        put_page(m, pfn)
-
-
-cdef void willneed_anon(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
-    cdef uint64_t addr = start
-    cdef uint64_t stop, e
-    cdef uint32_t leaf
-    while addr < end:
-        leaf = next_leaf(m, m.vmas[vma].mm, &addr, end)
-        if leaf == 0:
-            break
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > end:
-            stop = end
-        while addr < stop:
-            e = m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> PAGE_SHIFT) & m.pt_mask)]
-            if pte_is_swap(e):
-                swap_in(m, pte_swp(e))
-            addr += PAGE_SIZE
-        if safe_point(m) < 0:
-            break
-    lru_add_drain(m)
-
-
-cdef void willneed_file(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
-    """Pages [first, last) of the file, as far as it goes. A hole in tmpfs stays one."""
+cdef void willneed_shmem(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
+    """Pages [first, last) that were swapped. A hole in tmpfs stays one."""
     cdef file_t *f = &m.files[file]
-    cdef uint64_t end = file_pages(f)
     cdef uint64_t slot
-    if last > end:
-        last = end
-    while first < last:
-        if f.kind == FILE_SHMEM:
-            slot = radix_get(m, &f.root, first)
-            if (slot & RADIX_TAG) == RADIX_SWAP:
-                swap_in(m, <uint32_t>(slot >> RADIX_VALUE_SHIFT))
-            first += 1
-        else:
-            read_pages(m, file, first, <uint32_t>(last - first if last - first < READAROUND else READAROUND))
-            first += READAROUND
+    while first < last and first < file_pages(f):
+        slot = radix_get(m, &f.root, first)
+        if (slot & RADIX_TAG) == RADIX_SWAP:
+            swap_in(m, <uint32_t>(slot >> RADIX_VALUE_SHIFT))
+        first += 1
         if first % READAROUND == 0 and safe_point(m) < 0:
             break
 
@@ -178,7 +153,11 @@ cdef void willneed_file(machine_t *m, uint32_t file, uint64_t first, uint64_t la
 cdef void advise_willneed(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
     cdef vma_t *v = &m.vmas[vma]
     cdef uint64_t first = v.pgoff + ((start - v.start) >> PAGE_SHIFT)
+    cdef uint64_t last = first + ((end - start) >> PAGE_SHIFT)
     if v.file == 0:
-        willneed_anon(m, vma, start, end)
+        advise_range(m, vma, start, end, WILLNEED)
+        lru_add_drain(m)
+    elif m.files[v.file].kind == FILE_SHMEM:
+        willneed_shmem(m, v.file, first, last)
     elif m.files[v.file].kind != FILE_DEVICE:
-        willneed_file(m, v.file, first, first + ((end - start) >> PAGE_SHIFT))
+        force_readahead(m, v.file, first, last)

@@ -15,7 +15,7 @@ from libc.errno cimport EINVAL, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.counters cimport GUARD_MARKERS, count
-from vmcore._fast.pagetable cimport next_leaf, pte_alloc, pte_is_marker
+from vmcore._fast.pagetable cimport leaf_end, next_leaf, pte_alloc, pte_in, pte_is_marker
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     PAGE_SHIFT, PAGE_SIZE, PTE_MARKER, VM_DONTEXPAND, VM_HUGETLB, VM_IO, VM_LOCKED, VM_MAYBE_GUARD, VM_MIXEDMAP,
@@ -61,10 +61,8 @@ cdef int guard_remove(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) 
         leaf = next_leaf(m, m.vmas[vma].mm, &addr, end)
         if leaf == 0:
             break
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > end:
-            stop = end
-        e = &m.ptes[(<uint64_t>leaf << m.pt_shift) | ((addr >> PAGE_SHIFT) & m.pt_mask)]
+        stop = leaf_end(m, addr, end)
+        e = &m.ptes[pte_in(m, leaf, addr)]
         while addr < stop:
             if pte_is_marker(e[0]):
                 e[0] = 0

@@ -11,7 +11,7 @@ Not here: memory failures (no CONFIG_MEMORY_FAILURE there either). MADV_COLLAPSE
 as with PR_SET_THP_DISABLE, where the one is EINVAL and the other a flag. MADV_MERGEABLE: the flag, and no ksmd that
 runs.
 """
-from libc.errno cimport EACCES, EAGAIN, EINVAL, ENOMEM
+from libc.errno cimport EACCES, EAGAIN, EINVAL
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.calls.advise_6 cimport advise_cold, advise_free, advise_willneed
@@ -25,18 +25,16 @@ from vmcore._fast.madvise cimport (
     MADV_MERGEABLE, MADV_NOHUGEPAGE, MADV_NORMAL, MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_RANDOM,
     MADV_REMOVE, MADV_SEQUENTIAL, MADV_UNMERGEABLE, MADV_WILLNEED, MADV_WIPEONFORK)
 from vmcore._fast.mmap cimport page_align
-from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     PAGE_MASK_LOW, PAGE_SHIFT, VM_DONTCOPY, VM_DONTDUMP, VM_DONTEXPAND, VM_DROPPABLE, VM_HUGEPAGE, VM_HUGETLB, VM_IO,
     VM_LOCKED, VM_MAYSHARE, VM_MAYWRITE, VM_MERGEABLE, VM_MIXEDMAP, VM_NOHUGEPAGE, VM_PFNMAP, VM_RAND_READ, VM_SEQ_READ,
     VM_SHARED, VM_WIPEONFORK, machine_t, vma_t)
 from vmcore._fast.truncate cimport do_punch_hole
-from vmcore._fast.vma cimport find_vma_prev
+from vmcore._fast.vma cimport walk_vmas
 from vmcore._fast.zap cimport ZAP_PAGES, zap_range
 
 cdef enum:
     VM_SPECIAL_6 = VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP
-    VMAS_SAFE = 1024        # vmas between safe points
 
 
 cdef inline int known(int advice) noexcept nogil:
@@ -147,33 +145,6 @@ cdef int advise_vma(machine_t *m, uint32_t vma, uint64_t start, uint64_t *end, i
 
 # ---------------------------------------------------------------- the call
 
-cdef int walk_vmas(machine_t *m, uint32_t mm, uint64_t start, uint64_t end, int advice) noexcept nogil:
-    cdef int unmapped = 0
-    cdef uint64_t walked = 0
-    cdef uint32_t prev = 0
-    cdef uint32_t vma
-    cdef uint64_t stop
-    cdef int err
-    while start < end:
-        vma = find_vma_prev(m, mm, start, &prev)
-        if vma == 0:
-            return -ENOMEM
-        if start < m.vmas[vma].start:
-            unmapped = -ENOMEM
-            start = m.vmas[vma].start
-            if start >= end:
-                break
-        stop = m.vmas[vma].end if m.vmas[vma].end < end else end
-        err = advise_vma(m, vma, start, &stop, advice)
-        if err < 0:
-            return err
-        start = stop
-        walked += 1
-        if m.host_error != 0 or (walked % <uint64_t>VMAS_SAFE == 0 and safe_point(m) < 0):
-            return -ENOMEM
-    return unmapped
-
-
 cdef int do_madvise_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int advice) noexcept nogil:
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint64_t aligned = page_align(length)
@@ -186,6 +157,6 @@ cdef int do_madvise_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length
     if advice == MADV_POPULATE_READ or advice == MADV_POPULATE_WRITE:
         err = madvise_populate(m, pid, addr, addr + aligned, advice == MADV_POPULATE_WRITE)
     else:
-        err = walk_vmas(m, mm, addr, addr + aligned, advice)
+        err = walk_vmas(m, mm, addr, addr + aligned, advise_vma, advice)
     up_mmap_sem(m, mm)
     return err

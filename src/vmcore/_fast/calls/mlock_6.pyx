@@ -13,6 +13,7 @@ reclaim finds them each time, and the reverse map refuses.
 from libc.errno cimport EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
 from libc.stdint cimport uint32_t, uint64_t
 
+from vmcore._fast.calls.limits_6 cimport can_do_mlock, rlimit_pages
 from vmcore._fast.calls.modify_6 cimport vma_modify_flags
 from vmcore._fast.calls.populate_6 cimport mlock_populate, mm_populate_6
 from vmcore._fast.locks cimport down_mmap_sem, up_mmap_sem
@@ -39,7 +40,7 @@ cdef inline uint64_t lock_limit(machine_t *m, uint32_t pid) noexcept nogil:
     """Pages."""
     if m.tasks[pid].caps & CAP_IPC_LOCK:
         return ~<uint64_t>0
-    return m.tasks[pid].rlim[<int>RLIM_MEMLOCK] >> PAGE_SHIFT
+    return rlimit_pages(m, pid, RLIM_MEMLOCK)
 
 
 cdef uint64_t locked_pages(machine_t *m, uint32_t mm, uint64_t start, uint64_t end) noexcept nogil:
@@ -111,7 +112,7 @@ cdef int do_mlock_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
     cdef int err = -ENOMEM
     if flags & ~<uint32_t>MLOCK_ONFAULT:
         return -EINVAL
-    if limit != ~<uint64_t>0 and t.rlim[<int>RLIM_MEMLOCK] == 0:
+    if not can_do_mlock(m, pid):
         return -EPERM
     length = page_align(length + (addr & PAGE_MASK_LOW))
     addr &= ~<uint64_t>PAGE_MASK_LOW
@@ -182,7 +183,7 @@ cdef int do_mlockall_6(machine_t *m, uint32_t pid, uint32_t flags) noexcept nogi
     cdef int err = -ENOMEM
     if flags == 0 or flags & ~<uint32_t>(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) or flags == MCL_ONFAULT:
         return -EINVAL
-    if limit != ~<uint64_t>0 and t.rlim[<int>RLIM_MEMLOCK] == 0:
+    if not can_do_mlock(m, pid):
         return -EPERM
     down_mmap_sem(m, t.mm)
     if not flags & MCL_CURRENT or m.mms[t.mm].total_vm <= limit:

@@ -1,13 +1,9 @@
 # swap_out of 2.4: pages are taken out of page tables by walking the tables of one mm after the other.
 from libc.stdint cimport uint32_t
-from vmcore._fast.records cimport machine_t, frame_t, PG_ANON, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK
+from vmcore._fast.records cimport machine_t, frame_t, PG_LOCKED, PG_WRITEBACK
 
 cdef enum:
     SWAP_CLUSTER_MAX = 32
-
-cdef inline int has_mapping(const frame_t *f) noexcept nogil:
-    """page->mapping of 2.4 is set: a file's page, or one of the swap cache."""
-    return f.flags & <uint32_t>PG_SWAPCACHE or (f.mapping != 0 and not f.flags & <uint32_t>PG_ANON)
 
 cdef inline int page_busy(const frame_t *f) noexcept nogil:
     """PG_locked as 2.4 has it: also while the page is written."""

@@ -31,10 +31,10 @@ from vmcore._fast.counters cimport (
     count, count_n,
 )
 from vmcore._fast.filemap cimport set_page_dirty
-from vmcore._fast.frame cimport page_count, pfn_zone
+from vmcore._fast.frame cimport has_mapping, page_count, pfn_zone
 from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl, trylock_page
 from vmcore._fast.lru cimport mark_page_accessed, put_page
-from vmcore._fast.pagetable cimport next_leaf, pte_pfn, pte_present
+from vmcore._fast.pagetable cimport leaf_end, next_leaf, pte_in, pte_pfn, pte_present
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     PG_ACTIVE, PG_DIRTY, PG_LOCKED, PG_PRIVATE, PTE_A, PTE_D, PTE_P, PTE_SHIFT, PTE_SPECIAL, VM_LOCKED, VM_RESERVED,
@@ -124,12 +124,9 @@ cdef uint32_t swap_out_vma(machine_t *m, uint32_t mm, uint32_t vma, uint64_t add
         leaf = next_leaf(m, mm, &addr, v.end)
         if leaf == 0:
             break
-        stop = ((addr >> m.leaf_shift) + 1) << m.leaf_shift
-        if stop > v.end:
-            stop = v.end
+        stop = leaf_end(m, addr, v.end)
         n = <uint32_t>((stop - addr) >> PTE_SHIFT)
-        n = swap_out_leaf(m, mm, v.flags, (leaf << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask), n, &want,
-                          classzone)
+        n = swap_out_leaf(m, mm, v.flags, pte_in(m, leaf, addr), n, &want, classzone)
         count_n(m, SWAP_OUT_PTES, n)
         count_n(m, RMAP_PTES_EXAMINED, n)
         addr += <uint64_t>n << PTE_SHIFT

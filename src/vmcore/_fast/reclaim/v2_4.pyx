@@ -36,13 +36,13 @@ from vmcore._fast.counters cimport (
     RECLAIM_LAUNDER_WAITS, RECLAIM_MAPPED, RECLAIM_ROUNDS_FAILED, RECLAIM_ZONE_SKIPS, count, count_zone,
 )
 from vmcore._fast.filemap cimport clear_page_dirty, file_writepage, remove_from_page_cache, wait_on_page
-from vmcore._fast.frame cimport GFP_FS_, GFP_HIGHUSER, GFP_IO_, GFP_KERNEL, page_count, pfn_zone
+from vmcore._fast.frame cimport GFP_FS_, GFP_HIGHUSER, GFP_IO_, GFP_KERNEL, has_mapping, page_count, pfn_zone
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.lru cimport (
     activate_page, lru_add_head, lru_del, lru_nr, lru_tail, page_free_now, put_page, zone_lru_nr,
 )
 from vmcore._fast.reclaim.classzone cimport classzone_alloc, classzone_balanced, classzone_of
-from vmcore._fast.reclaim.swap_out cimport SWAP_CLUSTER_MAX, has_mapping, page_busy, swap_out
+from vmcore._fast.reclaim.swap_out cimport SWAP_CLUSTER_MAX, page_busy, swap_out
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_SHMEM, LRU_ACTIVE, LRU_INACTIVE, PF_KSWAPD, PF_MEMALLOC, PF_SWAPOFF_FAILED, PG_ACTIVE, PG_DIRTY,
     PG_LOCKED, PG_REFERENCED, PG_SWAPCACHE, PG_WRITEBACK, TASK_ALIVE, frame_t, machine_t, reclaim_ops,

@@ -23,8 +23,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
     machine_t, vma_t, frame_t, anon_vma_t, rmap_ops, POOL_ANON_VMA, POOL_VMA, CACHE_ANON_VMA, PG_ANON, PG_LAZYFREE,
-    PG_LOCKED,
-    PG_REFERENCED, PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT, PTE_A, PTE_P, PTE_SHIFT, PTE_SPECIAL)
+    PG_LOCKED, PG_RESERVED, PG_SWAPCACHE, PAGE_SHIFT, PTE_A, PTE_P, PTE_SHIFT, PTE_SPECIAL)
 from vmcore._fast.merge cimport mergeable_neighbour
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.locks cimport spin_lock_anon_vma, spin_unlock_anon_vma, page_map_lock, page_map_unlock
@@ -40,7 +39,7 @@ from vmcore._fast.frame cimport GFP_KERNEL
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.pagetable cimport pte_lookup
 from vmcore._fast.prefetch cimport prefetch_write
-from vmcore._fast.rmap.rmap cimport SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, rmap_defaults
+from vmcore._fast.rmap.rmap cimport rmap_defaults, test_clear_referenced, SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL
 from vmcore._fast.rmap.anon_walk cimport anon_walk, find_anon, referenced_anon, unmap_anon
 from vmcore._fast.rmap.objrmap cimport (
     find_file, page_in_vma, page_referenced_file, referenced_one, try_to_unmap_file, unmap_one, WALK_OUTSIDE)
@@ -309,12 +308,9 @@ cdef int try_to_unmap_anon(machine_t *m, uint32_t pfn) noexcept nogil:
 
 cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
-    cdef int referenced = 0
+    cdef int referenced = test_clear_referenced(f)
     cdef uint32_t pte
     cdef uint64_t e
-    if f.flags & <uint32_t>PG_REFERENCED:
-        f.flags &= ~<uint32_t>PG_REFERENCED
-        referenced = 1
     if f.flags & <uint32_t>PG_ANON:
         count(m, RMAP_PAGES_WALKED)
         pte = f.rmap

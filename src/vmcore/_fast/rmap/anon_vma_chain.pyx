@@ -40,14 +40,15 @@ from vmcore._fast.locks cimport down_read_trylock_anon_root, page_map_lock, page
 from vmcore._fast.merge cimport mergeable_neighbour
 from vmcore._fast.pool cimport pool_alloc, pool_free, pool_reserve
 from vmcore._fast.records cimport (
-    CACHE_ANON_VMA, PAGE_SHIFT, PG_ANON, PG_LAZYFREE, PG_REFERENCED, PG_SWAPCACHE, POOL_ANON_VMA, POOL_AVC, POOL_VMA,
+    CACHE_ANON_VMA, PAGE_SHIFT, PG_ANON, PG_LAZYFREE, PG_SWAPCACHE, POOL_ANON_VMA, POOL_AVC, POOL_VMA,
     anon_vma_t, frame_t, machine_t, rmap_ops, vma_t)
 from vmcore._fast.rmap.anon_vma cimport anon_page_remove
 from vmcore._fast.rmap.anon_walk cimport anon_walk, find_anon, referenced_anon, unmap_anon
 from vmcore._fast.rmap.avc cimport (
     avc_alloc, avc_check, avc_free, avc_insert, avc_link, avc_remove, avc_singular, avc_unlist, avc_walk)
 from vmcore._fast.rmap.objrmap cimport file_page_add, find_file, page_referenced_file, try_to_unmap_file
-from vmcore._fast.rmap.rmap cimport count_unmap, rmap_defaults, unmap_refused, SWAP_AGAIN, SWAP_FAIL, SWAP_SUCCESS
+from vmcore._fast.rmap.rmap cimport (
+    count_unmap, rmap_defaults, test_clear_referenced, unmap_refused, SWAP_AGAIN, SWAP_FAIL, SWAP_SUCCESS)
 from vmcore._fast.slab cimport cache_alloc, cache_free
 
 
@@ -300,11 +301,8 @@ cdef int walk_start(machine_t *m, uint32_t pfn, anon_walk *w) noexcept nogil:
 
 cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
-    cdef int referenced = 0
+    cdef int referenced = test_clear_referenced(f)
     cdef anon_walk w
-    if f.flags & <uint32_t>PG_REFERENCED:
-        f.flags &= ~<uint32_t>PG_REFERENCED
-        referenced = 1
     if m.mapcount[pfn] == 0:
         return referenced
     count(m, RMAP_PAGES_WALKED)

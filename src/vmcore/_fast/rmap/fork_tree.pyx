@@ -25,8 +25,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from vmcore._fast.records cimport (
-    machine_t, frame_t, vma_t, anonmm_t, rmap_ops, CACHE_ANONMM, PAGE_SHIFT, PG_ANON, PG_REFERENCED, PG_SWAPCACHE,
-    POOL_ANONMM, POOL_MM, POOL_VMA)
+    machine_t, frame_t, vma_t, anonmm_t, rmap_ops, CACHE_ANONMM, PAGE_SHIFT, PG_ANON, PG_SWAPCACHE, POOL_ANONMM,
+    POOL_MM, POOL_VMA)
 from vmcore._fast.pool cimport pool_alloc, pool_free, safe_point
 from vmcore._fast.locks cimport page_map_lock, page_map_unlock, spin_lock_anon_vma, spin_unlock_anon_vma
 from vmcore._fast.bugs cimport (
@@ -49,7 +49,7 @@ from vmcore._fast.rmap.objrmap cimport (
     file_page_add, file_page_remove, find_file, find_in_vma, page_in_vma, page_referenced_file, referenced_one,
     try_to_unmap_file, unmap_one, WALK_AHEAD, WALK_SAFE)
 from vmcore._fast.rmap.rmap cimport (
-    count_unmap, rmap_defaults, unmap_refused, SWAP_AGAIN, SWAP_FAIL, SWAP_SUCCESS)
+    count_unmap, rmap_defaults, test_clear_referenced, unmap_refused, SWAP_AGAIN, SWAP_FAIL, SWAP_SUCCESS)
 
 cdef struct batch_t:        # candidates of a walk whose ptes are fetched together
     uint32_t nr
@@ -349,10 +349,7 @@ cdef int try_to_unmap_anon(machine_t *m, uint32_t pfn) noexcept nogil:
 
 cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
-    cdef int referenced = 0
-    if f.flags & <uint32_t>PG_REFERENCED:
-        f.flags &= ~<uint32_t>PG_REFERENCED
-        referenced = 1
+    cdef int referenced = test_clear_referenced(f)
     if f.flags & <uint32_t>PG_ANON:
         count(m, RMAP_PAGES_WALKED)
         return referenced + page_referenced_anon(m, pfn)

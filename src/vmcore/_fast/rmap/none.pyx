@@ -12,8 +12,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.bugs cimport BUG_RMAP_ADD_FILE_ANON, BUG_RMAP_REMOVE_UNMAPPED, bug
 from vmcore._fast.counters cimport RMAP_UNMAP_FAIL, count
-from vmcore._fast.records cimport PG_REFERENCED, PG_SWAPCACHE, frame_t, machine_t, rmap_ops
-from vmcore._fast.rmap.rmap cimport SWAP_FAIL, rmap_defaults
+from vmcore._fast.records cimport PG_SWAPCACHE, frame_t, machine_t, rmap_ops
+from vmcore._fast.rmap.rmap cimport SWAP_FAIL, rmap_defaults, test_clear_referenced
 
 
 cdef void page_add(machine_t *m, uint32_t pfn, uint32_t vma, uint64_t addr, uint32_t pte, int anon) noexcept nogil:
@@ -36,9 +36,7 @@ cdef void page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
 
 cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     """What the page itself says; its ptes cannot be asked."""
-    cdef int referenced = (m.frames[pfn].flags & PG_REFERENCED) != 0
-    m.frames[pfn].flags &= ~<uint32_t>PG_REFERENCED
-    return referenced
+    return test_clear_referenced(&m.frames[pfn])
 
 
 cdef int try_to_unmap(machine_t *m, uint32_t pfn) noexcept nogil:

@@ -16,13 +16,14 @@ The functions are those of pte_chain.pyx and objrmap.pyx; this file decides whos
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from vmcore._fast.records cimport machine_t, frame_t, rmap_ops, PG_ANON, PG_REFERENCED
+from vmcore._fast.records cimport machine_t, frame_t, rmap_ops, PG_ANON
 from vmcore._fast.bugs cimport bug, BUG_RMAP_ADD_ANON_MAPPING
 from vmcore._fast.counters cimport count, RMAP_PAGES_WALKED
 from vmcore._fast.rmap.objrmap cimport (
     file_page_add, file_page_remove, find_file, page_referenced_file, try_to_unmap_file)
 from vmcore._fast.rmap.pte_chain cimport pte_chain_ops
-from vmcore._fast.rmap.rmap cimport count_unmap, rmap_defaults, unmap_refused, SWAP_FAIL, SWAP_SUCCESS
+from vmcore._fast.rmap.rmap cimport (
+    count_unmap, rmap_defaults, test_clear_referenced, unmap_refused, SWAP_FAIL, SWAP_SUCCESS)
 
 cdef const rmap_ops *chain = pte_chain_ops()
 
@@ -58,12 +59,10 @@ cdef void page_remove(machine_t *m, uint32_t pfn, uint32_t pte) noexcept nogil:
 
 cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
-    cdef int referenced = 0
+    cdef int referenced
     if is_anon(m, pfn):
         return chain.page_referenced(m, pfn)
-    if f.flags & <uint32_t>PG_REFERENCED:
-        f.flags &= ~<uint32_t>PG_REFERENCED
-        referenced = 1
+    referenced = test_clear_referenced(f)
     if m.mapcount[pfn] == 0:
         return referenced
     count(m, RMAP_PAGES_WALKED)

@@ -33,8 +33,8 @@ from vmcore._fast.pagetable cimport file_pte, pte_pfn, pte_present
 from vmcore._fast.slab cimport cache_alloc, cache_free
 from vmcore._fast.prefetch cimport prefetch_read, prefetch_write
 from vmcore._fast.rmap.rmap cimport (
-    count_unmap, owner_vma, referenced_pte, rmap_defaults, unmap_pte, unmap_refused, SWAP_SUCCESS, SWAP_AGAIN,
-    SWAP_FAIL)
+    count_unmap, owner_vma, referenced_pte, rmap_defaults, test_clear_referenced, unmap_pte, unmap_refused,
+    SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL)
 
 cdef enum:
     IDX_BITS = 5
@@ -203,11 +203,8 @@ cdef int page_referenced(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef uint32_t nrpte = m.nrpte
     cdef uint32_t node, i, idx
     cdef uint64_t entries = 0
-    cdef int referenced = 0
+    cdef int referenced = test_clear_referenced(f)
     cdef uint32_t *w = NULL
-    if f.flags & <uint32_t>PG_REFERENCED:
-        f.flags &= ~<uint32_t>PG_REFERENCED
-        referenced = 1
     if not page_mapped(m, pfn, f):
         return referenced
     count(m, RMAP_PAGES_WALKED)

@@ -43,12 +43,19 @@
 # rmap_defaults fills a table with what most designs do: nothing.
 # RMAP_* counters (counters.pxd) are the designs' duty.
 from libc.stdint cimport uint32_t, uint64_t
-from vmcore._fast.records cimport machine_t, rmap_ops
+from vmcore._fast.records cimport PG_REFERENCED, frame_t, machine_t, rmap_ops
 
 cdef enum:
     SWAP_SUCCESS = 0
     SWAP_AGAIN = 1
     SWAP_FAIL = 2
+
+cdef inline int test_clear_referenced(frame_t *f) noexcept nogil:
+    """What the page itself says, beside its ptes."""
+    if not f.flags & <uint32_t>PG_REFERENCED:
+        return 0
+    f.flags &= ~<uint32_t>PG_REFERENCED
+    return 1
 
 # Shared steps of all designs. referenced_pte: 1 if young, cleared. unmap_pte: the accepted pte at index `pte` of mm is
 # taken down (pte becomes none, or a swap pte if the page is in the swap cache; dirty -> set_page_dirty; rss, anon_rss,
