@@ -138,6 +138,7 @@ class Kernel:
 
     @property
     def designs(self) -> tuple[str, str, str, str]:
+        """(rmap, i_mmap, reclaim, calls): what the engine is made with."""
         return self.rmap, self.i_mmap, self.reclaim, self.calls
 
     def rules(self, arch: str, *, highpte: bool = False, l1_line: int | None = None) -> dict[str, int]:

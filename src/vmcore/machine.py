@@ -208,6 +208,9 @@ class Machine:
         rules: dict[str, int] = self._engine.numbers()["rules"]
         return rules
 
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise TypeError("a Machine is no pickle: save(path) writes it, vmcore.load(path) reads it, clone() copies it")
+
     def __repr__(self) -> str:
         return f"<Machine ram={self.ram} kernel={self._kernel.name!r} arch={self.arch!r}>"
 
@@ -215,10 +218,12 @@ class Machine:
 
     @property
     def kernel(self) -> Kernel:
+        """The Kernel that it was made with."""
         return self._kernel
 
     @property
     def arch(self) -> str:
+        """"i386", "i386-pae" or "x86_64"."""
         return records.ARCH_NAMES[self._engine.numbers()["arch"]]
 
     @property
@@ -383,26 +388,32 @@ class Machine:
 
     @property
     def frames(self) -> np.ndarray:
+        """Page frames, by pfn: shape (ram / 4096,), dtype frame_t (flags, refs, mapping, index, ...)."""
         return self._engine.view("frame")
 
     @property
     def mapcounts(self) -> np.ndarray:
+        """How many ptes map each frame, by pfn: u32, shape (ram / 4096,)."""
         return self._engine.view("mapcount")
 
     @property
     def ptes(self) -> np.ndarray:
+        """Page-table entries, u64, shape (tables, entries): a row for each record of tables; bits as in records.pxd."""
         return self._engine.view("pte")
 
     @property
     def tables(self) -> np.ndarray:
+        """Page tables: dtype table_t (base, the first address; frame, mm)."""
         return self._engine.view("table")
 
     @property
     def vmas(self) -> np.ndarray:
+        """VMAs of all address spaces: dtype vma_t (start, end, flags, pgoff, mm, file, ...); a free one has mm 0."""
         return self._engine.view("vma")
 
     @property
     def mms(self) -> np.ndarray:
+        """Address spaces: dtype mm_t (rss, anon_rss, swapents, total_vm, locked_vm, ...); a free one has task 0."""
         return self._engine.view("mm")
 
     @property
@@ -412,34 +423,42 @@ class Machine:
 
     @property
     def files(self) -> np.ndarray:
+        """Files: dtype file_t (name, size, nrpages, flags, ...), by File.number."""
         return self._engine.view("file")
 
     @property
     def anon_vmas(self) -> np.ndarray:
+        """anon_vmas of the designs that have them: dtype anon_vma_t."""
         return self._engine.view("anon_vma")
 
     @property
     def anonmms(self) -> np.ndarray:
+        """anonmms, or the fork groups of fork_tree: dtype anonmm_t."""
         return self._engine.view("anonmm")
 
     @property
     def pte_chains(self) -> np.ndarray:
+        """Nodes of pte_chains: u32 words, shape (nodes, slots + 1); word 0 has the next node."""
         return self._engine.view("pte_chain")
 
     @property
     def swap_map(self) -> np.ndarray:
+        """Users of each swap slot of all areas: u16, shape (slots,); Task.pagemap() has indices into it."""
         return self._engine.view("swap_slot")["map"]
 
     @property
     def swap_cache(self) -> np.ndarray:
+        """The frame that each swap slot has in the swap cache, 0 if none: u32, shape (slots,)."""
         return self._engine.view("swap_slot")["cache"]
 
     @property
     def page_tokens(self) -> np.ndarray:
+        """Content token of each frame: u64, by pfn; all 0 until something is written with Task.write or File.write."""
         return self._engine.view("page_token")
 
     @property
     def slot_tokens(self) -> np.ndarray:
+        """Content token of each swap slot: u64, shape (slots,)."""
         return self._engine.view("slot_token")
 
 
@@ -465,6 +484,7 @@ class File:
 
     @property
     def machine(self) -> Machine:
+        """The machine it belongs to."""
         return self._machine
 
     @property
@@ -474,10 +494,12 @@ class File:
 
     @property
     def closed(self) -> bool:
+        """Whether close() was called; every other call is OSError(EBADF) then."""
         return self._closed
 
     @property
     def name(self) -> str:
+        """As given to open(), tmpfs() or device(): at most 63 bytes of UTF-8."""
         name: bytes = self._machine._engine.file(self._open())["name"]
         return name.decode(errors="replace")
 

@@ -99,7 +99,7 @@ _PAGE = 4096
 
 
 class MapsEntry(NamedTuple):
-    """One line of /proc/PID/maps."""
+    """One line of /proc/PID/maps: [start, end) in bytes, perms such as "rw-p", offset in the file in bytes, name."""
 
     start: int
     end: int
@@ -174,6 +174,9 @@ class Task:
         self._engine = machine._engine
         self._touch = machine._engine.touch  # one look-up less in each touch
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Task, (self._machine, self._pid)
+
     def __repr__(self) -> str:
         return f"<Task {self._pid}>"
 
@@ -187,18 +190,22 @@ class Task:
 
     @property
     def machine(self) -> Machine:
+        """The machine it runs on."""
         return self._machine
 
     @property
     def pid(self) -> int:
+        """Its number, never used again on this machine; its index in Machine.tasks."""
         return self._pid
 
     @property
     def name(self) -> str:
+        """As given to spawn(), fork() or exec(): at most 31 bytes of UTF-8."""
         return str(self._engine.task_record(self._pid)["comm"])
 
     @property
     def alive(self) -> bool:
+        """Whether it can still make calls; for a dead task, killed_by says more."""
         return bool(self._engine.task_record(self._pid)["state"] == records.TASK_ALIVE)
 
     @property
@@ -227,22 +234,27 @@ class Task:
     # ---- accesses
 
     def touch(self, addresses: Any, write: Any = False) -> None:
-        """Access one address (an int) or many (an array of u64) in order; write: a bool, or one bool each."""
+        """Access one address (an int) or many (an array of u64, shape (n,)) in order; write: a bool, or one bool each.
+
+        Many are done without the GIL. SegmentationFault or BusError ends the batch: `index` says where, what came
+        before has happened, and the task lives on. TaskKilled if memory ran out and the task died of it.
+        """
         self._touch(self._pid, addresses, write)
 
     def touch_range(self, addr: int, length: int, write: bool = False) -> None:
-        """Access every page of [addr, addr + length) once, in order."""
+        """Access every page of [addr, addr + length) once, in order. Errors as in touch(), index in pages."""
         addr, length = integer("addr", addr), integer("length", length)
         if addr + length > U64_MAX + 1:
             raise ValueError(f"addr + length must not exceed 2**64, {addr:#x} + {length:#x} does")
         self._engine.touch_range(self._pid, addr, length, flag("write", write))
 
     def write(self, addr: int, value: int) -> None:
-        """One write that leaves a content token (u64) in the page."""
+        """One write that leaves a content token (u64) in the page, as its first eight bytes. Errors as in touch()."""
         self._engine.token(self._pid, integer("addr", addr), True, integer("value", value))
 
     def read(self, addr: int) -> int:
-        """One read of a page's content token: that of the last write to this page, 0 if there was none."""
+        """One read of a page's content token: that of the last write to this page, 0 if there was none. Errors as in
+        touch()."""
         return int(self._engine.token(self._pid, integer("addr", addr), False, 0))
 
     # ---- the address space
@@ -250,7 +262,13 @@ class Task:
     def mmap(
         self, addr: int | None, length: int, prot: int, flags: int, file: File | None = None, offset: int = 0
     ) -> int:
-        """Map memory or a file; returns its address."""
+        """Map memory or a file; returns its address. addr is a hint, a demand with MAP_FIXED; None: the kernel chooses.
+
+        length and offset in bytes. prot: PROT_*, flags: MAP_*, MAP_SHARED or MAP_PRIVATE among them. OSError: EINVAL
+        (senseless flags, no length, an address or offset that is no multiple of 4096), ENOMEM (no room, too many VMAs,
+        overcommit or RLIMIT_AS say no), EAGAIN (locked memory beyond RLIMIT_MEMLOCK), EACCES (a file that allows less),
+        EEXIST (MAP_FIXED_NOREPLACE), EPERM (below mmap_min_addr; MAP_LOCKED without the right). mm/mmap.c (do_mmap).
+        """
         args = (addr, length, prot, flags, file, offset)
         where = 0 if addr is None else integer("addr", addr)
         number = 0
@@ -279,9 +297,19 @@ class Task:
         )
 
     def munmap(self, addr: int, length: int) -> None:
+        """Take every mapping out of [addr, addr + length); where there is none, nothing happens.
+
+        addr is a multiple of 4096, length is rounded up to one. OSError: EINVAL (addr, a length of 0, beyond the
+        address space), ENOMEM (a VMA would be split beyond max_map_count). mm/mmap.c (do_munmap).
+        """
         failed(self._engine.munmap(self._pid, integer("addr", addr), integer("length", length)), "munmap", addr, length)
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
+        """Change the access of [addr, addr + length) to prot (PROT_*); the first hole in it ends the work.
+
+        OSError: EINVAL (addr is no multiple of 4096), ENOMEM (a hole, or too many VMAs; what lies before is changed),
+        EACCES (a file that allows less). mm/mprotect.c (sys_mprotect).
+        """
         r = self._engine.mprotect(
             self._pid, integer("addr", addr), integer("length", length), integer("prot", prot, 0, U32_MAX)
         )
@@ -290,7 +318,13 @@ class Task:
     def mremap(
         self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int | None = None
     ) -> int:
-        """Grow, shrink or move a mapping; returns its address. new_addr is for MREMAP_FIXED, which needs it."""
+        """Grow, shrink or move a mapping; returns its address. new_addr is for MREMAP_FIXED, which needs it.
+
+        Lengths in bytes, rounded up to pages; an old_len of 0 maps a shared mapping once more. flags: MREMAP_MAYMOVE,
+        MREMAP_FIXED, MREMAP_DONTUNMAP. OSError: EINVAL (flags, an address that is no multiple of 4096, overlap), EFAULT
+        (no mapping there, or more than one where the kernel takes one), ENOMEM (no room, or it may not move), EAGAIN
+        (locked memory beyond its limit). mm/mremap.c (do_mremap).
+        """
         args = (addr, old_len, new_len, flags) if new_addr is None else (addr, old_len, new_len, flags, new_addr)
         flags = integer("flags", flags, 0, U32_MAX)
         if flags & MREMAP_FIXED and new_addr is None:
@@ -309,7 +343,11 @@ class Task:
         )
 
     def remap_file_pages(self, addr: int, size: int, prot: int, pgoff: int, flags: int = 0) -> None:
-        """Pages from pgoff on of the file behind a shared mapping, at addr. prot: 0. Of flags, MAP_NONBLOCK counts."""
+        """Pages from pgoff on of the file behind a shared mapping, at addr. prot: 0. Of flags, MAP_NONBLOCK counts.
+
+        addr and size in bytes, pgoff in pages. OSError: EINVAL (prot, a mapping that is not shared, an offset that no
+        pte can hold), ENOSYS on kernels without the call. mm/fremap.c; since 4.0 it is mmap in disguise.
+        """
         r = self._engine.remap_file_pages(
             self._pid,
             integer("addr", addr),
@@ -321,43 +359,74 @@ class Task:
         failed(r, "remap_file_pages", addr, size, prot, pgoff, flags)
 
     def brk(self, addr: int = 0) -> int:
-        """Move the end of the heap; returns the new one, or the old one where the kernel refuses."""
+        """Move the end of the heap; returns the new one, or the old one where the kernel refuses. 0 only asks.
+
+        Never OSError, as the system call has none. mm/mmap.c (sys_brk).
+        """
         return int(self._engine.brk(self._pid, integer("addr", addr)))
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
+        """Advice (MADV_*) about [addr, addr + length); what there is depends on the kernel.
+
+        OSError: EINVAL (addr is no multiple of 4096, advice that the kernel does not know, a mapping that cannot take
+        it), ENOMEM (a hole; what is mapped has been done), EBADF, EACCES, EPERM by advice. mm/madvise.c.
+        """
         r = self._engine.madvise(
             self._pid, integer("addr", addr), integer("length", length), integer("advice", advice, -(1 << 31), I32_MAX)
         )
         failed(r, "madvise", addr, length, advice)
 
     def mlock(self, addr: int, length: int) -> None:
+        """Bring the pages of [addr, addr + length) in and keep them there. munlock() or munmap() lets them go.
+
+        OSError: EPERM (no CAP_IPC_LOCK where the kernel asks for it), ENOMEM (beyond RLIMIT_MEMLOCK, or a hole; what
+        lies before it is locked), EAGAIN (a page could not come in). Who may lock how much: docs/locking. mm/mlock.c.
+        """
         r = self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), 0)
         failed(r, "mlock", addr, length)
 
     def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
+        """mlock() with flags: MLOCK_ONFAULT locks each page when it comes in. Kernels since 4.4; errors as mlock().
+
+        OSError(EINVAL) for other flags. mm/mlock.c.
+        """
         r = self._engine.mlock(
             self._pid, integer("addr", addr), integer("length", length), integer("flags", flags, 0, U32_MAX)
         )
         failed(r, "mlock2", addr, length, flags)
 
     def munlock(self, addr: int, length: int) -> None:
+        """The pages of [addr, addr + length) may be reclaimed again. OSError(ENOMEM) for a hole. mm/mlock.c."""
         r = self._engine.munlock(self._pid, integer("addr", addr), integer("length", length))
         failed(r, "munlock", addr, length)
 
     def mlockall(self, flags: int) -> None:
+        """Lock all that is mapped (MCL_CURRENT), all that will be (MCL_FUTURE), or both; MCL_ONFAULT as in mlock2().
+
+        OSError: EINVAL (flags), EPERM and ENOMEM as in mlock(). mm/mlock.c.
+        """
         failed(self._engine.mlockall(self._pid, integer("flags", flags, 0, U32_MAX)), "mlockall", flags)
 
     def munlockall(self) -> None:
+        """Undo mlock() and mlockall() for the whole address space, MCL_FUTURE included. mm/mlock.c."""
         failed(self._engine.munlockall(self._pid), "munlockall")
 
     def msync(self, addr: int, length: int, flags: int) -> None:
+        """Write dirty pages of shared file mappings in [addr, addr + length): MS_SYNC now, MS_ASYNC marks them dirty.
+
+        OSError: EINVAL (addr, flags), ENOMEM (a hole; what is mapped has been done), EBUSY (MS_INVALIDATE of locked
+        memory). mm/msync.c.
+        """
         r = self._engine.msync(
             self._pid, integer("addr", addr), integer("length", length), integer("flags", flags, 0, U32_MAX)
         )
         failed(r, "msync", addr, length, flags)
 
     def mincore(self, addr: int, length: int) -> np.ndarray:
-        """One bool a page: needs no read. ENOMEM if part of the range is not mapped."""
+        """Whether each page of [addr, addr + length) needs no read: bool, shape (pages,).
+
+        OSError: EINVAL (addr is no multiple of 4096), ENOMEM (part of the range is not mapped). mm/mincore.c.
+        """
         addr, length = integer("addr", addr), integer("length", length)
         if addr % _PAGE:
             return _raise(EINVAL, "mincore", addr, length)
@@ -371,23 +440,34 @@ class Task:
     # ---- life
 
     def fork(self, name: str | None = None) -> Task:
-        """A child with a copy of this address space; its name is the parent's unless given."""
+        """A child with a copy of this address space; its name is the parent's unless given.
+
+        OSError: ENOMEM (no memory for its structures, or overcommit says no), EAGAIN (no pid left); then there is no
+        child. TaskKilled if memory ran out and this task was chosen. kernel/fork.c, mm/memory.c (copy_page_range).
+        """
         comm = None if name is None else text("name of a task", name, 31)
         return Task(
             self._machine, failed(self._engine.fork(self._pid, comm), "fork", *(() if name is None else (name,)))
         )
 
     def exec(self, name: str | None = None, argpages: int = 1) -> None:
-        """A new address space: a stack with so many pages of arguments."""
+        """A new address space: a stack with so many pages of arguments. name: None keeps the old one.
+
+        OSError: E2BIG (more pages than the kernel allows), ENOMEM; the task keeps its old address space then.
+        fs/exec.c.
+        """
         comm = None if name is None else text("name of a task", name, 31)
         failed(self._engine.exec(self._pid, comm, integer("argpages", argpages, 0, U32_MAX)), "exec", name, argpages)
 
     def exit(self) -> None:
-        """The task ends and gives its memory back."""
+        """The task ends and gives its memory back. ProcessLookupError if it is dead already. kernel/exit.c."""
         self._engine.exit(self._pid)
 
     def setrlimit(self, resource: int, limit: int | tuple[int, int]) -> None:
-        """Set RLIMIT_AS, _DATA, _MEMLOCK or _STACK, in bytes: the soft limit, or (soft, hard). -1 is infinity."""
+        """Set RLIMIT_AS, _DATA, _MEMLOCK or _STACK, in bytes: the soft limit, or (soft, hard). -1 is infinity.
+
+        OSError(EINVAL): no such resource, or soft above hard. ValueError: a resource that is not simulated.
+        """
         number = integer("resource", resource, 0, U32_MAX)
         if number >= _NLIMITS:
             failed(-EINVAL, "setrlimit", resource, limit)
@@ -404,7 +484,7 @@ class Task:
         self._engine.set_rlimit(self._pid, _RLIMITS[number], soft, hard)
 
     def getrlimit(self, resource: int) -> int:
-        """The soft limit; RLIM_INFINITY if there is none."""
+        """The soft limit in bytes; RLIM_INFINITY if there is none. ValueError: a resource that is not simulated."""
         number = integer("resource", resource, 0, U32_MAX)
         if number not in _RLIMITS:
             raise ValueError(
@@ -414,17 +494,18 @@ class Task:
 
     @property
     def caps(self) -> int:
-        """Capabilities (CAP_*)."""
+        """Capabilities, an or of CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_ADMIN; a new task has all of them."""
         return int(self._engine.task_record(self._pid)["caps"])
 
     def capset(self, caps: int) -> None:
+        """Set the capabilities; 0 is an ordinary user. A fork inherits them."""
         self._engine.set_caps(self._pid, integer("caps", caps, 0, U32_MAX))
 
     # ---- /proc/PID
 
     def maps(self) -> list[MapsEntry]:
         """/proc/PID/maps. Anonymous memory has no name, but today's kernels say which is [heap] and which [stack]; the
-        older show its offset where they number it."""
+        older show its offset where they number it. Ordered by address."""
         lines = [_maps_entry(line) for line in self._engine.maps(self._pid)]
         if self._machine._rules["maps_anon_offset"]:
             return lines
@@ -432,7 +513,7 @@ class Task:
         return [line if line.name else line._replace(name=_anon_name(line, mm)) for line in lines]
 
     def smaps(self) -> list[SmapsEntry]:
-        """/proc/PID/smaps, in kB."""
+        """/proc/PID/smaps: an entry for each VMA, by address, sizes in kB. pss is rounded down in bytes first."""
         out = []
         for line in self._engine.maps(self._pid):
             vma, start, end, flags = line[:4]
@@ -443,7 +524,8 @@ class Task:
         return out
 
     def status(self) -> dict[str, Any]:
-        """/proc/PID/status of 2.6.5, in kB, with VmPTE and VmSwap of later kernels."""
+        """/proc/PID/status of 2.6.5, in kB, with VmPTE, VmSwap and RssAnon of later kernels; of a dead task the first
+        four lines."""
         task = self._engine.task_record(self._pid)
         out: dict[str, Any] = {
             "Name": task["comm"],
@@ -479,10 +561,11 @@ class Task:
         return out
 
     def pagemap(self, addr: int, length: int) -> np.ndarray:
-        """One record a page of [addr, addr + length).
+        """One record a page of [addr, addr + length), shape (pages,), whether mapped or not: all fields are 0 then.
 
-        Fields: present, swapped, zero, file, anon, exclusive (mapped once), dirty, accessed, writable, guard (a guard
-        marker, which is swapped too, as in pagemap), frame, slot (index in Machine.swap_map).
+        Fields, bool unless said: present, swapped, zero, file, anon, exclusive (mapped once), dirty, accessed,
+        writable, guard (a guard marker, which is swapped too, as in pagemap), frame (u32, index in Machine.frames),
+        slot (u64, index in Machine.swap_map).
         """
         addr, length = integer("addr", addr), integer("length", length)
         first, n = _pages(addr, length)

@@ -4,10 +4,12 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import pickle
 import signal
 import threading
 import time
 import weakref
+from copy import copy as duplicate
 from pathlib import Path
 
 import numpy as np
@@ -516,3 +518,11 @@ def test_a_device_never_shows_the_zero_page(kernel):
         t.write(dev + (page << 12), 9)
     assert t.read(zero) == 0
     m.check()
+
+
+def test_pickle_points_to_save() -> None:
+    m = vmcore.Machine(ram="16M")
+    for thing in (m, m.spawn("task")):
+        with pytest.raises(TypeError, match=r"save\(path\) writes it"):
+            pickle.dumps(thing)
+    assert duplicate(m.task(1)) == m.task(1)

@@ -1,6 +1,7 @@
 """What README and docs show: Python runs as it stands there, scenarios load, commands are understood."""
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from vmcore import scenario
+import vmcore
+from vmcore import intervals, scenario
 from vmcore.cli import parser
 
 ROOT = Path(__file__).parents[2]
@@ -55,3 +57,22 @@ def test_commands(line: str) -> None:
         parser(words).parse_args(words)
     except SystemExit as ended:
         assert ended.code == 0, line
+
+
+CLASSES = (vmcore.Machine, vmcore.Task, vmcore.File, vmcore.Kernel,
+           *(getattr(intervals, name) for name in intervals.__all__))
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_public_name_has_a_docstring(kind: type) -> None:
+    assert kind.__doc__
+    fields = getattr(kind, "__dataclass_fields__", {})
+    named = {name: inspect.getdoc(getattr(kind, name)) for name in dir(kind) if name[0] != "_" and name not in fields}
+    assert [name for name, text in named.items() if not text] == []
+
+
+def test_the_reference_shows_them() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    for kind in CLASSES:
+        where = "vmcore.intervals." if kind.__name__ in intervals.__all__ else "vmcore."
+        assert f"autoclass:: {where}{kind.__name__}" in page

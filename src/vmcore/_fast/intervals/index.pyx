@@ -185,7 +185,11 @@ cdef class Index:
     # ---------------------------------------------------------------- insert, remove
 
     def insert(self, starts, lasts, values=None):
-        """Insert intervals; equal ones may be there more than once."""
+        """Insert intervals, numbers or arrays of shape (n,) of integers; equal ones may be there more than once.
+
+        Without values each gets its number in the order of insertion over the life of the index. TypeError or
+        ValueError, and nothing has happened, for what is no interval of u64; MemoryError, with those before it inserted.
+        """
         a, b = ranges(starts, lasts, copy=True)
         if values is None:
             v = None
@@ -229,7 +233,10 @@ cdef class Index:
             vm_release(&self.busy)
 
     def remove(self, starts, lasts, values):
-        """Remove intervals. KeyError at the first that is not there; those before it in the arrays are gone then."""
+        """Remove intervals, numbers or arrays of shape (n,); of equal ones one goes.
+
+        KeyError names the first that is not there; those before it in the arrays are gone then.
+        """
         a, b = ranges(starts, lasts)
         v = points("values", [values] if is_one(values) else values)
         if v.size != a.size:
@@ -351,25 +358,30 @@ cdef class Index:
         return offsets, values
 
     def overlap_count(self, starts, lasts):
-        """How many intervals share a point with [start, last]."""
+        """How many intervals share a point with [start, last]: i64 of shape (n,), an int for numbers."""
         a, b = ranges(starts, lasts)
         out = self.counted(a, b)
         return int(out[0]) if is_one(starts) and is_one(lasts) else out
 
     def overlap(self, starts, lasts):
-        """The values of the intervals that share a point with [start, last]."""
+        """The values of the intervals that share a point with [start, last]: u64, for numbers.
+
+        For arrays of shape (n,): (offsets, values), offsets i64 of shape (n + 1,), the hits of query i are
+        values[offsets[i]:offsets[i + 1]]. MemoryError if they are too many.
+        """
         a, b = ranges(starts, lasts)
         offsets, values = self.found(a, b)
         return values if is_one(starts) and is_one(lasts) else (offsets, values)
 
     def stab_count(self, at):
-        """How many intervals cover a point."""
+        """How many intervals cover a point: i64 of shape (n,), an int for a number."""
         a = points("points", [at] if is_one(at) else at)
         out = self.counted(a, a)
         return int(out[0]) if is_one(at) else out
 
     def stab(self, at):
-        """The values of the intervals that cover a point."""
+        """The values of the intervals that cover a point: u64 for a number, (offsets, values) for an array, as in
+        overlap()."""
         a = points("points", [at] if is_one(at) else at)
         offsets, values = self.found(a, a)
         return values if is_one(at) else (offsets, values)
@@ -383,7 +395,7 @@ cdef class Index:
         return f"<{type(self).__name__} of {self.x.size} intervals>"
 
     def items(self):
-        """(starts, lasts, values) of all intervals, in the structure's order."""
+        """(starts, lasts, values) of all intervals, u64 of shape (len,), in the structure's order."""
         self.claim()
         cdef _Pin a, b, v
         try:
@@ -402,7 +414,7 @@ cdef class Index:
         return self.x.visited
 
     def counters(self):
-        """Everything that is counted, by name."""
+        """Everything that is counted, by name, since the index was made."""
         out = dict(self.x.counts)
         out["visited"] = self.x.visited
         return out
