@@ -20,6 +20,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from vmcore._fast.counters import COUNTER_NAMES
+from vmcore.words import hint
 
 __all__ = ["MEASURED", "CostError", "CostModel", "Measured", "calibrate", "load", "loads"]
 
@@ -68,7 +69,8 @@ class CostModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
                 raise ValueError(f"events.{cause}: this name is taken by a sum or a scalar")
             for counter in events:
                 if counter not in COUNTER_NAMES:
-                    raise ValueError(f"events.{cause}.{counter}: no counter of vmstat has this name{_near(counter)}")
+                    raise ValueError(f"events.{cause}.{counter}: no counter of vmstat has this name"
+                                     f"{hint(counter, COUNTER_NAMES)}")
                 if counter in seen:
                     raise ValueError(f"events.{cause}.{counter}: its cost stands in events.{seen[counter]} already")
                 if not math.isfinite(events[counter].cycles + events[counter].lines):
@@ -102,13 +104,6 @@ class CostModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     def with_scalars(self, time_unit: float, process: float) -> CostModel:
         return msgspec.structs.replace(self, scalars=Scalars(time_unit=time_unit, process=process))
-
-
-def _near(counter: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(counter, COUNTER_NAMES, 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def loads(text: str, source: str = "costs") -> CostModel:

@@ -17,6 +17,7 @@ import numpy as np
 from vmcore._fast import records
 from vmcore.designs import ARCHS, CALLS, I_MMAP, MERGE, RECLAIM, RMAP, Arch, Index, brought_along
 from vmcore.rules import DECIDED, OBJECT, RULES_OF_V2_4, check_layout, check_ranges
+from vmcore.words import hint
 
 __all__ = [
     "ARCHS",
@@ -403,8 +404,4 @@ def get(kernel: str | Kernel) -> Kernel:
     try:
         return KERNELS[kernel]
     except KeyError:
-        import difflib
-
-        near = difflib.get_close_matches(kernel, KERNELS, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"unknown kernel {kernel!r}{hint}; known are {', '.join(KERNELS)}") from None
+        raise ValueError(f"unknown kernel {kernel!r}{hint(kernel, KERNELS)}; known are {', '.join(KERNELS)}") from None

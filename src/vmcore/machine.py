@@ -18,6 +18,7 @@ from vmcore._fast import arguments, records
 from vmcore._fast.engine import Engine, host_bytes
 from vmcore.errors import KernelBug
 from vmcore.task import Task, failed
+from vmcore.words import hint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,12 +125,8 @@ def _numbers(tunables: dict[str, Any], kernel: Kernel, arch: str, frames: int) -
     """Every tunable as a number, checked."""
     for name in tunables:
         if name not in TUNABLES and name not in _OTHERS:
-            import difflib
-
             allowed = [*TUNABLES, *_OTHERS]
-            near = difflib.get_close_matches(name, allowed, 1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise TypeError(f"unknown tunable {name!r}{hint}; known are {', '.join(allowed)}")
+            raise TypeError(f"unknown tunable {name!r}{hint(name, allowed)}; known are {', '.join(allowed)}")
     numbers: dict[str, int] = {"arch": kernels.ARCHS[arch].number}
     for name, (default, least, most) in TUNABLES.items():
         value = tunables.get(name)

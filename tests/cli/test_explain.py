@@ -36,4 +36,4 @@ def test_one(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "vma_overlop"]) == 2
-    assert "did you mean vma_overlap?" in capsys.readouterr().err
+    assert "did you mean 'vma_overlap'?" in capsys.readouterr().err

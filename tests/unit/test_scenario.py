@@ -97,9 +97,9 @@ def test_scale_is_for_sizes_only_and_whole_pages():
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    (["sweepz=1"], r"unknown key 'sweepz'; known here: .*sweeps"),
-    (["libraries.cnt=1"], r"unknown key 'libraries\.cnt'; known here: count, largest, smallest"),
-    (["swap=[{size='1G', prio=3}]"], r"unknown key 'swap\[0\]\.prio'; known here: priority, size"),
+    (["sweepz=1"], r"unknown key 'sweepz'.*; known here: .*sweeps"),
+    (["libraries.cnt=1"], r"unknown key 'libraries\.cnt'.*; known here: count, largest, smallest"),
+    (["swap=[{size='1G', prio=3}]"], r"unknown key 'swap\[0\]\.prio'.*; known here: priority, size"),
     (["tasks=0"], r"tasks = 0: .*>= 1"),
     (["tasks=-5"], r"tasks = -5"),
     (["tasks=99999999999999999999999"], r"tasks = 9999"),
@@ -118,7 +118,7 @@ def test_scale_is_for_sizes_only_and_whole_pages():
     (["scale=nan"], r"scale = nan"),
     (["shared=3"], r"shared = 3: expected a table"),
     (["tunables.swappiness=x"], r"expected an integer or a boolean, got a string"),
-    (["workload=other"], r"unknown workload 'other'; there are: 'tasks', 'forktree', 'steps'"),
+    (["workload=other"], r"unknown workload 'other'; there are: tasks, forktree, steps"),
     (["workload=3"], r"unknown workload 3"),
     (["sweeps"], r"give it as key=value"),
     (["=3"], r"give it as key=value"),

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from vmcore import __version__
 from vmcore._command import leave
 
 if TYPE_CHECKING:
-    import argparse
+    from .parsing import Parser
 
 COMMANDS = {
     "compare": "run a scenario on several kernels and print what each of them cost",
@@ -42,31 +41,31 @@ exit status: 0; 1 if a run is not ok; 2 if something asked for makes no sense; 1
 """
 
 
-def parser(argv: list[str]) -> "argparse.ArgumentParser":
+def parser(argv: list[str]) -> "Parser":
     """For a command line: only the modules of the commands that it names are imported."""
-    import argparse
+    from .parsing import Parser
 
-    top = argparse.ArgumentParser(
-        prog="vmcore", epilog=EPILOG,
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=32),
-        description="Simulates the virtual memory of a whole Linux machine, page by page, and compares the designs\n"
-                    "by which kernels found the page tables that map a page.")
+    top = Parser(prog="vmcore", epilog=EPILOG,
+                 description="Simulates the virtual memory of a whole Linux machine, page by page, and compares the "
+                             "designs by which kernels found the page tables that map a page.")
     top.add_argument("--version", action="version", version=f"vmcore {__version__}")
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub = commands.add_parser(name, help=summary)
         if name in argv:
             module = import_module(f".{name}", __name__)
             sub.description = module.__doc__
             module.add_arguments(sub)
-            sub.set_defaults(function=module.run)
+            sub.set_defaults(function=module.run, parser=sub)
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    args = parser(argv).parse_args(argv)
+    args, rest = parser(argv).parse_known_args(argv)
+    if rest:
+        args.parser.refuse(rest)
     try:
         return args.function(args)
     except ValueError as error:

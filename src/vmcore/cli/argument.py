@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import os
 
-    names = options.kernels(args.kernels, None)
+    names = options.kernels(args.kernels, args.arch, "--arch ")
     arch = (f"arch={args.arch}",) if args.arch else ()
     costs = options.load_costs(args.costs)
     options.check_writable(args.json)

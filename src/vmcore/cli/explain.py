@@ -1,10 +1,10 @@
 """Say what a KernelBug guards and where it comes from; without a name, list them all."""
 
 import argparse
-import difflib
 import json
 
 from vmcore.invariants import INVARIANTS
+from vmcore.words import hint
 
 from . import complain
 
@@ -17,9 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     for name in args.names:
         if name not in INVARIANTS:
-            near = difflib.get_close_matches(name, INVARIANTS, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            return complain(f"no KernelBug is named {name!r}{hint}; vmcore explain lists them", 2)
+            return complain(f"no KernelBug is named {name!r}{hint(name, INVARIANTS)}; vmcore explain lists them", 2)
     chosen = {name: INVARIANTS[name] for name in args.names or INVARIANTS}
     if args.json:
         print(json.dumps({name: one._asdict() for name, one in chosen.items()}, indent=2))

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     chosen = scenario.load(args.scenario, settings=args.settings)
-    names = options.kernels(args.kernels, chosen.arch)
+    names = options.kernels(args.kernels, chosen.arch, None)
     rams = sizes(args.ram)
     options.check_writable(args.json)
     found = fits.table(chosen, names, rams)
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{chosen.name}: {chosen.describe()}")
         print()
         print(table(found, rams))
-        for name, reason in options.left_out(args.kernels, chosen.arch).items():
+        for name, reason in options.left_out(args.kernels, chosen.arch, None).items():
             print(f"{name}: not asked: {reason}")
         sys.stdout.flush()
     return 0 if options.write_json(args.json, document(chosen, found)) else 1

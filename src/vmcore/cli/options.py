@@ -3,17 +3,19 @@
 import argparse
 import json
 import os
-import shutil
 import sys
 import warnings
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import vmcore
 from vmcore import cost, scenario
+from vmcore.report import layout
+from vmcore.words import hint
 
 from . import complain
+
+SETTING = "--set arch="         # how most commands are told another architecture
 
 
 def add_scenario(parser: argparse.ArgumentParser, seed: bool = True) -> None:
@@ -62,30 +64,45 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def kernels(text: str, arch: str | None) -> list[str]:
+def kernels(text: str, arch: str | None, setting: str | None = SETTING) -> list[str]:
     """Names from ``A,B``: known, each once, and made for the scenario's architecture if one is given; ``all`` is all
-    that are made for it."""
+    that are made for it. ``setting`` is how the command is told another architecture, if that
+    helps."""
     if text.strip() == "all":
         return [name for name, kernel in vmcore.KERNELS.items() if arch is None or arch in kernel.archs]
     names = [name.strip() for name in text.split(",")]
     for name in names:
-        kernel = vmcore.KERNELS.get(name)
-        if kernel is None:
-            near = get_close_matches(name, vmcore.KERNELS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise scenario.ScenarioError(f"unknown kernel {name!r}{hint} (there are: {', '.join(vmcore.KERNELS)})")
-        if arch is not None and arch not in kernel.archs:
-            raise scenario.ScenarioError(f"kernel {name!r} has no arch {arch!r}, only {', '.join(kernel.archs)}")
+        if name not in vmcore.KERNELS:
+            raise scenario.ScenarioError(f"unknown kernel {name!r}{hint(name, vmcore.KERNELS)}; "
+                                         f"there are: {', '.join(vmcore.KERNELS)}")
         if names.count(name) > 1:
             raise scenario.ScenarioError(f"kernel {name!r} is named twice")
+    for name in names:
+        if arch is not None and arch not in vmcore.KERNELS[name].archs:
+            raise scenario.ScenarioError(f"kernel {name!r} {no_arch(name, arch)}"
+                                         + (other_arch(names, setting) if setting else ""))
     return names
 
 
-def left_out(text: str, arch: str) -> dict[str, str]:
+def no_arch(name: str, arch: str) -> str:
+    return f"has no arch {arch!r}, only {', '.join(vmcore.KERNELS[name].archs)}"
+
+
+def other_arch(names: list[str], setting: str) -> str:
+    """How to get an architecture that all of these kernels have, and which others have it."""
+    archs = [arch for arch in vmcore.kernels.ARCHS if all(arch in vmcore.KERNELS[name].archs for name in names)]
+    if not archs:
+        return f"; no arch has all of {', '.join(names)}"
+    able = [name for name, kernel in vmcore.KERNELS.items() if archs[0] in kernel.archs]
+    return (f"; with {setting}{archs[0]} "
+            + ("every kernel can run" if len(able) == len(vmcore.KERNELS) else f"these can run: {', '.join(able)}"))
+
+
+def left_out(text: str, arch: str, setting: str | None = SETTING) -> dict[str, str]:
     """Kernels that ``all`` leaves out, and why."""
     if text.strip() != "all":
         return {}
-    return {name: f"has no arch {arch!r}, only {', '.join(kernel.archs)}"
+    return {name: no_arch(name, arch) + (f"; {setting}{kernel.archs[0]} has it" if setting else "")
             for name, kernel in vmcore.KERNELS.items() if arch not in kernel.archs}
 
 
@@ -130,13 +147,6 @@ def write_text(path: str, text: str) -> bool:
     return True
 
 
-def terminal_width() -> int | None:
-    """Columns of the terminal that stdout is; None if it is a file or a pipe, unless COLUMNS says otherwise."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
-        return shutil.get_terminal_size().columns
-    return None
-
-
 def plain_warnings() -> None:
     """Warnings (a machine that may not fit into the host) as one line on stderr."""
     def show(message: Warning | str, *_: object, **__: object) -> None:
@@ -154,7 +164,7 @@ def figures(names: dict[str, Any], chosen: scenario.Scenario, not_run: dict[str,
     missing = [f"{name}: not run: {reason}" for name, reason in (not_run or {}).items()]
     if not names:
         return "\n".join([*head, "", *missing])
-    parts = [*head, "", text.compare_table(names, terminal_width()), "",
+    parts = [*head, "", text.compare_table(names, layout.terminal()), "",
              text.causes_table(names), ""]
     for name, result in names.items():
         if "levels" in result:

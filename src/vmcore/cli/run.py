@@ -12,13 +12,15 @@ from . import complain, options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_scenario(parser)
     options.add_costs(parser)
-    parser.add_argument("--kernel", default="2.6.5-aa1", metavar="NAME", help="(default: %(default)s)")
+    parser.add_argument("--kernel", "--kernels", default="2.6.5-aa1", metavar="NAME", help="(default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     options.plain_warnings()
     chosen = scenario.load(args.scenario, settings=args.settings)
-    [name] = options.kernels(args.kernel.replace(",", " "), chosen.arch)
+    if "," in args.kernel or args.kernel.strip() == "all":
+        raise scenario.ScenarioError(f"--kernel {args.kernel}: run takes one; vmcore compare takes several")
+    [name] = options.kernels(args.kernel, chosen.arch)
     costs = options.load_costs(args.costs)
     options.check_writable(args.json)
     bar = ProgressBar([name])

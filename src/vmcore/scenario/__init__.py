@@ -11,6 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from vmcore.words import hint
+
 from .forktree import ForkTreeScenario
 from .formulas import settle
 from .model import Scenario, ScenarioError, Size, convert, parse_toml, to_builtins
@@ -38,7 +40,8 @@ def builtin_names() -> list[str]:
 def builtin_text(name: str) -> str:
     """The TOML of a built-in scenario, to be copied and edited."""
     if name not in builtin_names():
-        raise ScenarioError(f"no built-in scenario {name!r}; there are: {', '.join(builtin_names())}")
+        raise ScenarioError(f"no built-in scenario {name!r}{hint(name, builtin_names())}; "
+                            f"there are: {', '.join(builtin_names())}")
     return (_BUILTIN / f"{name}.toml").read_text(encoding="utf-8")
 
 
@@ -68,7 +71,8 @@ def load(name: str | Path, *, settings: Iterable[str] = ()) -> Scenario:
     path = Path(name)
     if path.suffix != ".toml" and not os.path.exists(path):     # False for what can be no path, too
         raise ScenarioError(
-            f"no scenario {str(name)!r}: it is neither built in ({', '.join(builtin_names())}) nor a TOML file")
+            f"no scenario {str(name)!r}{hint(str(name), builtin_names())}: "
+            f"it is neither built in ({', '.join(builtin_names())}) nor a TOML file")
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

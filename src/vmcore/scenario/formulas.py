@@ -10,6 +10,8 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vmcore.words import hint
+
 from .model import ScenarioError, apply_settings, check_depth
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
@@ -35,8 +37,14 @@ def settle(data: dict[str, Any], settings: Iterable[str], source: str) -> dict[s
         raise ScenarioError(f"{source}: variant = {variant!r}: a name is needed")
     if variant:
         if not isinstance(variants.get(variant), dict):
-            raise ScenarioError(f"{source}: no variant {variant!r}; there are: {', '.join(variants) or 'none'}")
+            raise ScenarioError(f"{source}: no variant {variant!r}{hint(variant, variants)}; "
+                                f"there are: {', '.join(variants) or 'none'}")
         parameters.update(variants[variant])
+    for setting in settings:
+        table, _, name = setting.partition("=")[0].strip().partition(".")
+        if table == "parameters" and name not in parameters:
+            raise ScenarioError(f"{source}: no parameter {name!r}{hint(name, parameters)}; "
+                                f"there are: {', '.join(parameters) or 'none'}")
     apply_settings(data, settings)
     check_depth(data, source)
     for name, value in parameters.items():
@@ -75,7 +83,7 @@ def _number(node: ast.expr, names: Mapping[str, Any]) -> int | float:
         value = node.value
     elif isinstance(node, ast.Name):
         if node.id not in names:
-            raise ValueError(f"no parameter {node.id!r}")
+            raise ValueError(f"no parameter {node.id!r}{hint(node.id, names)}")
         value = names[node.id]
         if isinstance(value, str):
             raise TypeError(f"{node.id!r} is a word, with which nothing can be computed")

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vmcore.kernels import KERNELS
+from vmcore.words import hint
 
 from .layout import Layout
 from .model import PAGE_SIZE, require
@@ -57,7 +58,7 @@ def check(files: Iterable[FileSpec], steps: Iterable[Any], arch: str) -> None:
         if who is None:
             continue
         require(who in groups, f"{where}: no group {who!r} "
-                + (f"any more, its tasks left in {gone[who]}" if who in gone else "yet")
+                + (f"any more, its tasks left in {gone[who]}" if who in gone else f"yet{hint(who, groups)}")
                 + f"; there are: {names(groups)}")
         group = groups[who]
         if isinstance(step, Fork):
@@ -69,7 +70,8 @@ def check(files: Iterable[FileSpec], steps: Iterable[Any], arch: str) -> None:
             check_map(where, step, regions.setdefault(step.region, step), known)
             group.regions[step.region] = {step.access}
         else:
-            require(step.region in regions, f"{where}: no region {step.region!r} yet; there are: {names(regions)}")
+            require(step.region in regions, f"{where}: no region {step.region!r} yet{hint(step.region, regions)}; "
+                    f"there are: {names(regions)}")
             act(where, step, group, regions[step.region], groups)
     check_room(steps, arch)
 
@@ -93,7 +95,8 @@ def check_name(where: str, key: str, name: str) -> None:
 def check_map(where: str, step: Map, old: Map, known: set[str]) -> None:
     require((old.count, old.window) == (step.count, step.window),
             f"{where}: region {step.region!r} was mapped with another size before")
-    require(not step.file or step.file in known, f"{where}: no file {step.file!r}; there are: {names(known)}")
+    require(not step.file or step.file in known,
+            f"{where}: no file {step.file!r}{hint(step.file, known)}; there are: {names(known)}")
     last = (step.count - 1) * (step.window + step.gap) + step.window
     require(not step.file or last <= FILE_PAGES,
             f"{where}: {last} pages of file {step.file!r} from the first window to the last; a file has {FILE_PAGES}")

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from vmcore.words import hint
+
 PAGE_SIZE = 4096
 DEEPEST = 20                # tables and lists in each other
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -188,15 +190,21 @@ def _explain(message: str, data: Mapping[str, Any], kinds: Any) -> str:
     if field:
         key = f"{where}.{field[2]}" if where else field[2]
         if field[1] == "missing required":
-            return f"the key {key!r} is missing"
+            tags = _tags(data, kinds, key)
+            return f"the key {key!r} is missing" + (f"; there are: {', '.join(tags)}" if tags else "")
         known = _keys(_type_at(data, kinds, where))
-        return f"unknown key {key!r}" + (f"; known here: {', '.join(known)}" if known else "")
-    if where == "workload":
-        names = ", ".join(repr(kind.__struct_config__.tag) for kind in kinds.__args__)
-        return f"unknown workload {data['workload']!r}; there are: {names}"
+        if not where:
+            known += sorted(data.get("parameters", {}))     # which --set takes for keys
+        return f"unknown key {key!r}{hint(field[2], known)}" + (f"; known here: {', '.join(known)}" if known else "")
+    tags = _tags(data, kinds, where)
+    if tags:
+        value = _value_at(data, where)
+        what = "workload" if where == "workload" else f"{where}:"
+        return f"unknown {what} {value!r}{hint(str(value), tags)}; there are: {', '.join(tags)}"
     choices = getattr(_type_at(data, kinds, where), "__args__", ())
     if message.startswith("Invalid enum value") and choices:
-        message = "one of " + ", ".join(map(repr, choices)) + " is needed"
+        given = str(_value_at(data, where))
+        message = "one of " + ", ".join(map(repr, choices)) + " is needed" + hint(given, map(str, choices))
     for name, words in (("object", "a table"), ("array", "a list"), ("str", "a string"), ("int", "an integer"),
                         ("float", "a number"), ("bool | int", "an integer or a boolean")):
         message = message.replace(f"`{name}`", words)
@@ -233,6 +241,17 @@ def _type_at(data: Mapping[str, Any], kinds: Any, where: str) -> Any:
             found = {field.name: field.type for field in msgspec.structs.fields(found)}.get(part)
             value = value.get(part) if isinstance(value, dict) else None
     return found
+
+
+def _tags(data: Mapping[str, Any], kinds: Any, where: str) -> list[str]:
+    """What the word at ``where`` chooses from, if it is the one that says which struct a table is."""
+    above, _, key = where.rpartition(".")
+    found = kinds.__args__ if not above else []
+    if above.endswith("]"):         # an item of a list, of one of several kinds
+        several = _type_at(data, kinds, above.rpartition("[")[0])
+        found = getattr(getattr(several, "__args__", (None,))[0], "__args__", ())
+    return [str(kind.__struct_config__.tag) for kind in found if _is_struct(kind)
+            and kind.__struct_config__.tag_field == key]
 
 
 def _is_struct(kind: Any) -> bool:
