@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "compare": "run a scenario on several kernels and print what each of them cost",
+    "sweep": "run a scenario with every combination of kernels and of values for its keys",
     "run": "run a scenario on one kernel, in this process",
     "argument": "the argument of March 2004 in one table: every kernel on the scenarios of the thread",
     "fits": "say from sizes alone which kernels' own memory fits low memory",
@@ -32,6 +33,7 @@ EPILOG = """examples:
   vmcore compare                                        the main job: hundred-tasks on 2.6.5 and 2.6.5-aa1
   vmcore compare forktree                               what mapping the same pages 512 times costs
   vmcore compare windows --kernels all                  every kernel on a scenario of the thread
+  vmcore sweep windows --vary n=10,20,50                a figure against a key, a line for each kernel
   vmcore fits oracle --ram 4G,16G,64G                   does their own memory fit 896 MiB?
   vmcore size --kernels all                             what the main job will take of this host's memory
   vmcore compare --set scale=0.1 --json result.json     a tenth of every size; all figures to a file

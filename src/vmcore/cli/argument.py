@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import vmcore
-from vmcore import scenario
+from vmcore import scenario, sweep
 from vmcore.report.figures import FIGURES, Result, write
 from vmcore.report.progress import ProgressBar
 from vmcore.report.text import align
@@ -87,14 +87,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", choices=tuple(vmcore.kernels.ARCHS),
                         help="run every scenario on this instead of its own")
     parser.add_argument("--jobs", type=options.positive, metavar="N",
-                        help="runs at the same time (default: as many as there are processors)")
+                        help="runs at the same time (default: as many as there are processors and the host's memory "
+                             "holds)")
     parser.add_argument("--json", metavar="FILE", help="write the table's values as one JSON object; - is stdout")
     options.add_costs(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    import os
-
     names = options.kernels(args.kernels, args.arch, "--arch ")
     arch = (f"arch={args.arch}",) if args.arch else ()
     costs = options.load_costs(args.costs)
@@ -109,9 +108,10 @@ def run(args: argparse.Namespace) -> int:
         chosen = scenario.load(question.scenario, settings=(*question.settings, *arch))
         allowed = [name for name in names if chosen.arch in vmcore.KERNELS[name].archs]
         bar = ProgressBar([f"{question.scenario} {name}" for name in allowed])
-        pool = workers.Pool(chosen, 0, Named(bar, question.scenario), costs)
+        jobs = workers.by_kernel(chosen, allowed, 0)
+        pool = workers.Pool(jobs, Named(bar, question.scenario), costs)
         try:
-            results[key] = pool.run(allowed, args.jobs or os.cpu_count() or 1)
+            results[key] = pool.run(args.jobs or sweep.how_many(jobs.values()))
         finally:
             bar.clear()
         if pool.interrupted:

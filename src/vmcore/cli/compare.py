@@ -11,10 +11,9 @@ to there has the sizes that arithmetic gives. Elsewhere a killed task is not ok,
 """
 
 import argparse
-import os
 import sys
 
-from vmcore import scenario
+from vmcore import scenario, sweep
 from vmcore.report.progress import ProgressBar
 
 from . import complain, options, workers
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_costs(parser)
     parser.add_argument("--jobs", type=options.positive, metavar="N",
                         help="kernels that run at the same time (default: 1, so that host times can be compared; with "
-                             "--kernels all as many as there are processors)")
+                             "--kernels all as many as there are processors and the host's memory holds)")
     parser.add_argument("--report", metavar="FILE.html", help="also write the tables and pictures of them as one file")
 
 
@@ -35,13 +34,14 @@ def run(args: argparse.Namespace) -> int:
     options.plain_warnings()
     chosen = scenario.load(args.scenario, settings=args.settings)
     names = options.kernels(args.kernels, chosen.arch)
-    jobs = args.jobs or ((os.cpu_count() or 1) if args.kernels.strip() == "all" else 1)
+    asked = workers.by_kernel(chosen, names, args.seed)
+    jobs = args.jobs or (sweep.how_many(asked.values()) if args.kernels.strip() == "all" else 1)
     costs = options.load_costs(args.costs)
     options.check_writable(args.json, args.report)
     bar = ProgressBar(names)
-    pool = workers.Pool(chosen, args.seed, bar, costs)
+    pool = workers.Pool(asked, bar, costs)
     try:
-        results = pool.run(names, jobs)
+        results = pool.run(jobs)
     finally:
         bar.clear()
     not_run = options.left_out(args.kernels, chosen.arch) | pool.not_run

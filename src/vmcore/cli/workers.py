@@ -1,4 +1,4 @@
-"""Each kernel of a comparison in a process of its own.
+"""Each run of a comparison or a sweep in a process of its own.
 
 A worker gets one JSON object on stdin and answers in lines of JSON on stdout: now and then
 ``{"progress": [label, share]}``, and last ``{"result": ...}``, ``{"not_run": reason}`` or
@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any
 
 import vmcore
-from vmcore import cost, scenario
+from vmcore import cost, scenario, sweep
 from vmcore.report.progress import ProgressBar
 
 from . import open_streams
@@ -25,28 +25,38 @@ from . import open_streams
 GRACE = 10.0    # seconds that workers have after Ctrl-C to hand in what they measured
 
 
-class Pool:
-    """Runs workers, so many at a time; collects results, errors, and whether Ctrl-C came."""
+def by_kernel(chosen: scenario.Scenario, names: list[str], seed: int) -> dict[str, sweep.Point]:
+    """The jobs of a comparison."""
+    return {name: sweep.Point(name, {}, chosen, seed) for name in names}
 
-    def __init__(self, chosen: scenario.Scenario, seed: int, bar: ProgressBar, costs: cost.CostModel) -> None:
-        self.job = {"scenario": scenario.to_builtins(chosen), "seed": seed, "costs": cost.to_builtins(costs)}
+
+class Pool:
+    """Runs workers, so many at a time; collects results, errors, and whether Ctrl-C came, by the names of the jobs."""
+
+    def __init__(self, jobs: dict[str, sweep.Point], bar: ProgressBar, costs: cost.CostModel) -> None:
+        self.jobs = jobs
+        self.costs = cost.to_builtins(costs)
         self.bar = bar
         self.results: dict[str, Any] = {}
         self.errors: dict[str, tuple[str, int]] = {}
-        self.not_run: dict[str, str] = {}       # kernels that lack a call of the scenario
+        self.not_run: dict[str, str] = {}       # the kernel lacks a call of the scenario
         self.interrupted = False
         self._buffers: dict[str, bytes] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._selector = selectors.DefaultSelector()
 
-    def run(self, names: list[str], jobs: int) -> dict[str, Any]:
-        """All kernels; the results in their order. An error ends what has not begun."""
-        waiting = list(names)
+    def run(self, at_once: int, go_on: bool = False) -> dict[str, Any]:
+        """All jobs; the results in their order. An error ends what has not begun, unless it is to go on."""
+        waiting = list(self.jobs)
         deadline = None
+
+        def more() -> bool:
+            return bool(waiting) and not self.interrupted and (go_on or not self.errors)
+
         try:
-            while self._running or (waiting and not self.interrupted and not self.errors):
+            while self._running or more():
                 try:
-                    while waiting and len(self._running) < jobs and not self.interrupted and not self.errors:
+                    while more() and len(self._running) < at_once:
                         self._start(waiting.pop(0))
                     self._wait(None if deadline is None else max(deadline - monotonic(), 0))
                 except KeyboardInterrupt:
@@ -62,7 +72,7 @@ class Pool:
                 process.kill()
                 process.wait()
             self._selector.close()
-        return {name: self.results[name] for name in names if name in self.results}
+        return {name: self.results[name] for name in self.jobs if name in self.results}
 
     def _start(self, name: str) -> None:
         # The worker imports the vmcore that this process runs, from wherever it came.
@@ -77,8 +87,10 @@ class Pool:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._running[name], self._buffers[name] = process, b""
         self._selector.register(process.stdout, selectors.EVENT_READ, name)
+        job = self.jobs[name]
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps({**self.job, "kernel": name}).encode())
+            process.stdin.write(json.dumps({"scenario": scenario.to_builtins(job.scenario), "kernel": job.kernel,
+                                            "seed": job.seed, "costs": self.costs}).encode())
             process.stdin.close()
 
     def _wait(self, timeout: float | None) -> None:
@@ -117,7 +129,7 @@ class Pool:
 
 
 def main() -> None:
-    """Run the one kernel that stdin asks for."""
+    """Run the one job that stdin asks for."""
     from . import options
 
     def interrupt(*_: object) -> None:
@@ -145,19 +157,12 @@ def main() -> None:
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         job = json.load(sys.stdin)
-        chosen = scenario.from_builtins(job["scenario"])
-        send(result=scenario.run(chosen, job["kernel"], seed=job["seed"], progress=progress,
-                                 costs=cost.from_builtins(job["costs"])))
-    except scenario.Interrupted as interrupted:
-        send(result=interrupted.result)
-    except scenario.CannotRun as reason:
-        send(not_run=str(reason))
+        send(**sweep.attempt(scenario.from_builtins(job["scenario"]), job["kernel"], job["seed"],
+                             cost.from_builtins(job["costs"]), progress))
     except KeyboardInterrupt:
         sys.exit(130)
-    except (scenario.Refused, scenario.ScenarioError) as error:
+    except scenario.ScenarioError as error:
         send(error=str(error), status=2)
-    except MemoryError as error:
-        send(error=f"the host has not enough memory: {error}", status=1)
     except BrokenPipeError:
         # The parent has gone, and nobody waits for the rest.
         os._exit(1)

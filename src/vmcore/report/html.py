@@ -55,6 +55,11 @@ def table(rows: list[list[str]]) -> str:
     return "<table>" + line("th", rows[0]) + "".join(line("td", row) for row in rows[1:]) + "</table>"
 
 
+def settings_of(scenario: dict[str, Any]) -> str:
+    """The scenario's keys and numbers in one line."""
+    return ", ".join(f"{key} = {value}" for key, value in scenario.items() if key not in WORDS and value)
+
+
 def pictures(kernels: dict[str, Result]) -> list[str]:
     """Low memory or all memory that the kernels hold, what reclaim examined, and time."""
     skip = {"page_cache", "image"}
@@ -101,12 +106,12 @@ def page(document: dict[str, Any]) -> str:
             for key, word in (("raised", "Raised by"), ("shows", "Look at")) if scenario.get(key)]
     missing = [f"<p>{escape(name)}: not run: {escape(reason)}</p>"
                for name, reason in document.get("not_run", {}).items()]
-    settings = ", ".join(f"{key} = {value}" for key, value in scenario.items() if key not in WORDS and value)
     return "\n".join([
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
         f"<p>{escape(scenario['summary'])}</p>", *told, *problems, table(rows), *missing,
         *(pictures(kernels) if kernels else []),
         *(levels(kernels) if has_levels and kernels else []),
-        f"<p><small>vmcore {escape(document['vmcore'])}, seed {document['seed']}; {escape(settings)}</small></p>",
+        f"<p><small>vmcore {escape(document['vmcore'])}, seed {document['seed']}; "
+        f"{escape(settings_of(scenario))}</small></p>",
         "</body></html>", ""])

@@ -147,19 +147,24 @@ def apply_settings(data: dict[str, Any], settings: Iterable[str]) -> None:
         path = [part.strip() for part in key.split(".")]
         if not equals or not all(path):
             raise ScenarioError(f"--set {setting}: give it as key=value, such as sweeps=3 or libraries.count=10")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text.strip()
-        except (ValueError, RecursionError) as error:
-            shown = setting if len(setting) <= 60 else setting[:57] + "..."
-            raise ScenarioError(f"--set {shown}: not a value of TOML: {error}") from None
+        value = setting_value(text, f"--set {setting}")
         table = data
         for part in path[:-1]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise ScenarioError(f"--set {setting}: {part!r} is a value, not a table of values")
         table[path[-1]] = value
+
+
+def setting_value(text: str, said: str) -> Any:
+    """A value of TOML, or a bare string; ``said`` is the option that gave it."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+    except (ValueError, RecursionError) as error:
+        shown = said if len(said) <= 66 else said[:63] + "..."
+        raise ScenarioError(f"{shown}: not a value of TOML: {error}") from None
 
 
 def _normalise(data: dict[str, Any]) -> None:

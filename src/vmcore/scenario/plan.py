@@ -222,9 +222,9 @@ class Plan:
             load.leaf_tables += round(tasks * leaf)
             load.upper_tables += round(tasks * upper)
         for by in mappers.values():
-            for count, pages in zip(*np.unique(np.rint(by).astype("i8"), return_counts=True), strict=True):
-                if count:
-                    load.file_mapped[int(count)] += int(pages)
+            counts = np.bincount(np.rint(by).astype("i8"))
+            for count in np.flatnonzero(counts[1:]) + 1:
+                load.file_mapped[int(count)] += int(counts[count])
         load.origins = sum(n for depth, n in load.anon_vmas.items() if depth == 0) or load.anon_vmas.total()
         return load
 
@@ -234,6 +234,9 @@ class Plan:
         pages = spec.count * spec.window
         copied = round(sum(origin.pages for origin in held.origins))
         touched = round(held.touched * pages)
+        if spec.count == 1:
+            mappers[spec.file][copied:touched] += tasks
+            return
         place = np.arange(min(copied, touched), touched)
         window = place // spec.window
         number = np.arange(spec.count)
