@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from vmcore._fast import records
 
-__all__ = ["ARCHS", "CALLS", "I_MMAP", "MERGE", "RECLAIM", "RMAP", "Arch", "Index", "Rmap", "brought_along"]
+__all__ = ["ABOUT", "ARCHS", "CALLS", "I_MMAP", "MERGE", "RECLAIM", "RMAP", "Arch", "Index", "Rmap", "brought_along"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,37 @@ MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2
         "merge_special": records.VM_IO | records.VM_DONTEXPAND | records.VM_PFNMAP | records.VM_MIXEDMAP,
         "merge_ignored": records.VM_SOFTDIRTY | records.VM_MAYBE_GUARD,
     },
+}
+
+ABOUT: Mapping[str, Mapping[str, str]] = {  # each of them in a few words, as `vmcore kernels` prints it
+    "rmap": {
+        "none": "nothing finds them: reclaim walks the page tables of every process in turn",
+        "pte_chain": "a list of ptes for every page",
+        "objrmap_core": "anonymous pages by a list of ptes, pages of files by the VMAs of the file",
+        "anon_vma": "anonymous pages by a list of VMAs for every region, pages of files by the VMAs of the file",
+        "anonmm": "anonymous pages by the mms of a fork group and the address, pages of files by the VMAs of the file",
+        "fork_tree": "anonymous pages by one tree of VMAs for a fork group, pages of files by the VMAs of the file",
+        "anon_vma_chain": "anonymous pages by links between VMAs and anon_vmas, pages of files by the VMAs of the file",
+    },
+    "i_mmap": {
+        "list": "two lists, of private and of shared mappings",
+        "rbtree": "a red-black tree by the first page mapped",
+        "prio_tree": "a radix priority search tree: only those that cover a page are visited",
+        "interval_tree": "a red-black tree that knows the last page of each subtree",
+    },
+    "reclaim": {
+        "v2_4": "2.4's: swap_out walks mms, shrink_cache one pair of lists for all zones",
+        "v2_6": "2.6.5's: an active and an inactive list for each zone, which ask the reverse map",
+    },
+    "merge": {
+        "anon": "flags alone, for anonymous memory; mappings of files never merge",
+        "flags": "flags alone, for anonymous memory; in mprotect and mremap too",
+        "pgoff": "flags and contiguous offsets; not in mprotect and mremap",
+        "linear": "flags and contiguous offsets, whatever object they belong to; in mprotect and mremap too",
+        "adjust": "flags and contiguous offsets, everywhere: vma_merge of 2.6.7",
+        "today": "flags and contiguous offsets, everywhere; what a fork inherited takes no range without pages",
+    },
+    "calls": CALLS,
 }
 
 

@@ -105,7 +105,11 @@ def test_truncated_file(tmp_path):
 def test_kernels():
     done = vm("kernels")
     assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == list(vmcore.KERNELS)
+    table, _, legend = done.stdout.partition("\n\n")
+    assert [line.split()[0] for line in table.splitlines()[1:]] == list(vmcore.KERNELS)
+    for kernel in vmcore.KERNELS.values():
+        for word in (kernel.rmap, kernel.i_mmap, kernel.reclaim, kernel.merge, kernel.calls):
+            assert f"  {word} " in legend
     assert set(json.loads(vm("kernels", "--json").stdout)) == set(vmcore.KERNELS)
     assert "pte_chain" in vm("kernels", "2.6.5").stdout
 
@@ -231,6 +235,30 @@ def test_killed_tasks_are_not_ok():
     assert kernel["ok"] is False
     assert kernel["tasks"]["killed"] > 0
     assert "OOM" in " ".join(kernel["problems"])
+    assert done.stderr == "vmcore: NOT OK: 2.6.5-aa1\n"
+
+
+def test_what_is_not_ok_stands_out():
+    """Beside its name in the table, below everything else, and on stderr."""
+    done = vm("compare", *TINY, "--kernels", "2.6.5-aa1", "--set", "swap=1M")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert any(line.startswith("2.6.5-aa1 NOT OK  ") for line in lines)
+    assert lines[-2] == "" and lines[-1].startswith("NOT OK: 2.6.5-aa1: the OOM killer acted: ")
+    assert done.stderr == "vmcore: NOT OK: 2.6.5-aa1\n"
+
+
+def test_a_check_that_fails_is_not_ok(monkeypatch, capsys):
+    from vmcore.cli import main
+
+    def check(machine, walk=0):
+        raise vmcore.KernelBug("rss", ("mm 1",))
+
+    monkeypatch.setattr(vmcore.Machine, "check", check)
+    assert main(["run", "forktree", *TINY_TREE]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1].startswith("NOT OK: 2.6.5-aa1: check() failed: ")
+    assert said.err == "vmcore: NOT OK: 2.6.5-aa1\n"
 
 
 # ---- Ctrl-C, pipes

@@ -10,7 +10,7 @@ import pytest
 import vmcore
 from vmcore import scenario
 from vmcore.scenario import fits
-from vmcore.scenario.formulas import evaluate
+from vmcore.scenario.formulas import evaluate, sizes
 from vmcore.scenario.layout import Layout
 from vmcore.scenario.script import name_of
 from vmcore.scenario.splitmix import draws, splitmix64
@@ -131,7 +131,7 @@ RO = 'spawn a\nmap a r size=65536 access="r"\n'
     (A + "spawn b\nmove b r", "group 'b' does not map region 'r'"),
     (A + "spawn a\ntouch a r", "not all tasks of group 'a' map region 'r'"),
     (A + "spawn b\nfork a b\ntouch b r", "not all tasks of group 'b' map region 'r'"),
-    (A + "fork a b\nmove a r\ntouch b r", "group 'b' does not map region 'r'"),
+    (A + "fork a b\nmove a r\ntouch b r", "to which .*move.* moved it; group 'b' has it at the old one"),
     (A + "exit a\ntouch a r", r"no group 'a' any more, its tasks left in steps\[2\] \(exit\); there are: none"),
     (A + "exit a\nfork a b\ntouch b r", "no group 'a' any more"),
     (A + "exit a\nspawn a\ntouch a r", "group 'a' does not map region 'r'"),
@@ -363,3 +363,33 @@ def test_mem_map_alone():
 def test_fits_is_for_machines_with_high_memory():
     with pytest.raises(scenario.ScenarioError, match="all memory of x86_64 is low"):
         fits.table(scenario.load("hundred-tasks", settings=["arch=x86_64"]), ["2.6.5"], [4 << 30])
+
+
+@pytest.mark.parametrize(("name", "found"), [
+    ("windows", ("s", "ram")), ("oracle", ("segment", "ram")), ("privfork", ("chunk",)),
+    ("mlocked", ("locked", "chunk")),
+    ("desktop", ()), ("revmap", ()),
+])
+def test_parameters_that_are_sizes(name, found):
+    assert scenario.load(name).sizes == found
+
+
+def test_the_header_of_a_scaled_run_has_what_runs():
+    chosen = scenario.load("windows", settings=["scale=0.1", "s=200"])
+    said = chosen.describe()
+    assert "6.398 MiB of RAM" in said and "all sizes times 0.1" in said
+    assert "n = 50, s = 20, t = 50," in said and said.endswith("ram = 6.4")
+    assert [step.pages for step in chosen.steps if getattr(step, "choose", None) == 0][-1] == 20
+    assert "times" not in scenario.load("windows").describe()
+
+
+@pytest.mark.parametrize(("formulas", "found"), [
+    (("= a * 4096", "= b"), ["a"]), (("= a * b * 4096", "= c"), []), (("= a * c * 4096", "= c"), ["a"]),
+    (("= 4096 * 100 / a", "= b"), []), (("= (a + b) * 4096", "= c"), ["a", "b"]), (("= a * a", "= c"), []),
+    (("= a * 4096", "= a"), []), (("= a +", "= b"), []), (("= word", "= b"), []),
+])
+def test_which_parameters_scale_multiplies(formulas, found):
+    size, count = formulas
+    data = {"steps": [{"do": "map", "size": size}, {"do": "fork", "times": count}, {"windows": 3, "pages": "= 2"}],
+            "variants": {"v": {"a": "= c"}}}
+    assert sizes(data, {"a": 1, "b": 2.5, "c": 3, "word": "x"}) == found

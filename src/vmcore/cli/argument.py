@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import vmcore
 from vmcore import scenario, sweep
 from vmcore.report.figures import FIGURES, Result, write
+from vmcore.report.layout import grid, listing, terminal
 from vmcore.report.progress import ProgressBar
-from vmcore.report.text import align
 from vmcore.scenario import fits
 
 from . import complain, options, workers
@@ -159,4 +159,4 @@ def table(names: list[str], asked: list[Question], values: dict[str, dict[str, A
     for name in names:
         rows.append([name, write("bytes", own.get(name)), *(write(q.kind, values[name][q.heading]) for q in asked)])
     legend = [first, *([q.heading, q.about] for q in asked)]
-    return "\n".join([*align(rows), "", *align(legend, left=2)])
+    return "\n".join([*grid(rows, terminal()), "", *listing(legend, terminal())])

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from vmcore import cost, scenario
+from vmcore.report.layout import grid, terminal
 from vmcore.report.progress import ProgressBar
-from vmcore.report.text import align
 
 from . import options
 
@@ -58,8 +58,7 @@ def report(model: cost.CostModel, fit: cost.Fit, counts: list[dict[str, int]]) -
         rows.append([m.kernel, str(m.levels), f"{m.seconds:.2f}", f"{predicted:.2f}",
                      f"{100 * (predicted / m.seconds - 1):+.1f} %", ", ".join(f"{k} {v:.1f}" for k, v in causes)])
     lines = [f"time_unit = {fit.time_unit:.4g}    process = {fit.process:.4g} s", ""]
-    last = [row.pop() for row in rows]
-    lines += [f"{line}  {causes}" for line, causes in zip(align(rows), last, strict=True)]
+    lines += grid(rows, terminal(), left=(0, 5))
     old, new = (dict(zip(((m.kernel, m.levels) for m in cost.MEASURED), values, strict=True))
                 for values in ([m.seconds for m in cost.MEASURED], fit.predicted))
     lines += ["", "system time, pte_chain / anon_vma:"]

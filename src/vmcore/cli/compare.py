@@ -13,7 +13,7 @@ to there has the sizes that arithmetic gives. Elsewhere a killed task is not ok,
 import argparse
 import sys
 
-from vmcore import scenario, sweep
+from vmcore import sweep
 from vmcore.report.progress import ProgressBar
 
 from . import complain, options, workers
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options.plain_warnings()
-    chosen = scenario.load(args.scenario, settings=args.settings)
+    chosen = options.load_scenario(args)
     names = options.kernels(args.kernels, chosen.arch)
     asked = workers.by_kernel(chosen, names, args.seed)
     jobs = args.jobs or (sweep.how_many(asked.values()) if args.kernels.strip() == "all" else 1)
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
             written &= options.write_text(args.report, html.page(document))
     for name, (message, _) in pool.errors.items():
         complain(f"{name}: {message}", 1)
+    options.complain_of({name: result for name, result in results.items() if not result.get("interrupted")},
+                        args.json != "-")
     if pool.interrupted:
         done = [name for name in results if not results[name].get("interrupted")]
         part = [name for name in results if results[name].get("interrupted")]

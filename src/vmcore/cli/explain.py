@@ -4,6 +4,7 @@ import argparse
 import json
 
 from vmcore.invariants import INVARIANTS
+from vmcore.report.layout import listing, terminal
 from vmcore.words import hint
 
 from . import complain
@@ -22,11 +23,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({name: one._asdict() for name, one in chosen.items()}, indent=2))
     elif args.names:
-        print("\n\n".join(
-            f"{name} ({one.kind})\n  guards:  {one.guards}\n  numbers: {one.numbers}\n  source:  {one.source}"
+        print("\n\n".join("\n".join([f"{name} ({one.kind})", *listing(
+            [["guards:", one.guards], ["numbers:", one.numbers], ["source:", one.source]], terminal(), "  ")])
             for name, one in chosen.items()))
     else:
-        width = max(map(len, chosen))
-        for name, one in chosen.items():
-            print(f"{name:{width}}  {one.kind:9}  {one.guards}")
+        print("\n".join(listing([[name, one.kind, one.guards] for name, one in chosen.items()], terminal())))
     return 0

@@ -13,7 +13,7 @@ import sys
 
 from vmcore import scenario
 from vmcore.report.figures import write
-from vmcore.report.text import align
+from vmcore.report.layout import grid, prose, terminal
 from vmcore.scenario import fits
 from vmcore.scenario.model import Size
 
@@ -30,17 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    chosen = scenario.load(args.scenario, settings=args.settings)
+    chosen = options.load_scenario(args)
     names = options.kernels(args.kernels, chosen.arch, None)
     rams = sizes(args.ram)
     options.check_writable(args.json)
     found = fits.table(chosen, names, rams)
     if args.json != "-":
-        print(f"{chosen.name}: {chosen.describe()}")
+        print(options.title(chosen))
         print()
         print(table(found, rams))
         for name, reason in options.left_out(args.kernels, chosen.arch, None).items():
-            print(f"{name}: not asked: {reason}")
+            print("\n".join(prose(f"{name}: not asked: {reason}", terminal())))
         sys.stdout.flush()
     return 0 if options.write_json(args.json, document(chosen, found)) else 1
 
@@ -88,5 +88,6 @@ def table(found: list[fits.Prediction], rams: list[int]) -> str:
         rows.append(row)
     limits = sorted({p.limit for p in found if not p.why_not})
     about = " to ".join(dict.fromkeys(write("bytes", limit) for limit in (limits[0], limits[-1]))) if limits else "0"
-    return "\n".join([*align(rows), "", f"the limit: {about}, low memory less the allocator's reserve; each sum has "
-                      "mem_map and 4 MiB of kernel image in it"])
+    said = (f"the limit: {about}, low memory less the allocator's reserve; each sum has mem_map and 4 MiB of kernel "
+            "image in it")
+    return "\n".join([*grid(rows, terminal()), "", *prose(said, terminal())])

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 
 import vmcore
-from vmcore.report.text import align
+from vmcore.designs import ABOUT
+from vmcore.report.layout import grid, listing, terminal
 
 COLUMNS = {"name": "kernel", "year": "year", "rmap": "reverse map", "i_mmap": "mappings of a file",
            "reclaim": "reclaim", "merge": "VMAs merge by", "calls": "calls", "archs": "archs"}
@@ -27,13 +28,23 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(fields, indent=2))
     elif args.names:
         for name, values in fields.items():
-            print("\n".join([name, *(f"  {key:18} {text(value)}" for key, value in values.items())]))
+            print("\n".join([name, *listing([[key, text(value)] for key, value in values.items()], terminal(), "  ")]))
     else:
         present = [key for key in COLUMNS if all(key in values for values in fields.values())]
         rows = [[COLUMNS[key] for key in present]]
         rows += [[text(values[key]) for key in present] for values in fields.values()]
-        print("\n".join(align(rows, left=len(present))))
+        print("\n".join(grid(rows, terminal(), left=range(len(present)))))
+        print("\n".join(["", *legend(fields)]))
     return 0
+
+
+def legend(fields: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """What the words of the columns mean that the table has, in the order of the columns."""
+    lines = []
+    for key, words in ABOUT.items():
+        used = dict.fromkeys(str(values[key]) for values in fields.values())
+        lines += [f"{COLUMNS[key]}:", *listing([[word, words[word]] for word in used], terminal(), "  ")]
+    return lines
 
 
 def plain(value: object) -> object:

@@ -155,26 +155,57 @@ def plain_warnings() -> None:
     warnings.showwarning = show
 
 
-def figures(names: dict[str, Any], chosen: scenario.Scenario, not_run: dict[str, str] | None = None) -> str:
-    """Everything that is printed about kernels that were run."""
-    from vmcore.report import text
+def load_scenario(args: argparse.Namespace) -> scenario.Scenario:
+    """The scenario that a command line asks for."""
+    from vmcore.report.figures import looked_at
 
-    head = [f"{chosen.name}: {chosen.describe()}"]
-    head += [f"{word}: {said}" for word, said in (("raised by", chosen.raised), ("look at", chosen.shows)) if said]
-    missing = [f"{name}: not run: {reason}" for name, reason in (not_run or {}).items()]
+    chosen = scenario.load(args.scenario, settings=args.settings)
+    try:
+        looked_at(chosen.look_at, {})
+    except ValueError as error:
+        raise scenario.ScenarioError(f"{chosen.name}: look_at: {error}") from None
+    return chosen
+
+
+def title(chosen: scenario.Scenario) -> str:
+    """What runs, in one line or in several."""
+    return "\n".join(layout.prose(f"{chosen.name}: {chosen.describe()}", layout.terminal()))
+
+
+def figures(names: dict[str, Any], chosen: scenario.Scenario, not_run: dict[str, str] | None = None) -> str:
+    """Everything that is printed about kernels that were run, without what went wrong."""
+    from vmcore.report import text
+    from vmcore.report.figures import looked_at
+
+    width = layout.terminal()
+    wanted = looked_at(chosen.look_at, names)
+    head = text.introduction(f"{chosen.name}: {chosen.describe()}", chosen.raised, chosen.shows, wanted, width)
+    missing = [line for name, reason in (not_run or {}).items()
+               for line in layout.prose(f"{name}: not run: {reason}", width)]
     if not names:
         return "\n".join([*head, "", *missing])
-    parts = [*head, "", text.compare_table(names, layout.terminal()), "",
-             text.causes_table(names), ""]
+    parts = [*head, "", text.compare_table(names, width, wanted), "", text.causes_table(names, width), ""]
     for name, result in names.items():
         if "levels" in result:
-            parts += [text.levels_table(name, result), ""]
+            parts += [text.levels_table(name, result, width), ""]
     for name, result in names.items():
-        parts += text.remarks(name, result)
+        parts += text.remarks(name, result, width)
     parts += missing
     # DESIGN section 5: where a policy is not there yet, another stands in
     for name in names:
         kernel = vmcore.KERNELS.get(name)
         if kernel is not None and kernel.stands_for:
-            parts.append(f"{name}: reclaim is {kernel.reclaim}, in place of {kernel.stands_for}")
+            parts += layout.prose(f"{name}: reclaim is {kernel.reclaim}, in place of {kernel.stands_for}", width)
     return "\n".join(parts)
+
+
+def complain_of(results: dict[str, Any], shown: bool) -> None:
+    """Runs that are not ok: what is wrong, below all else that is shown, and a line on stderr."""
+    from vmcore.report import text
+
+    if shown:
+        sys.stdout.write("".join(line + "\n" for line in text.not_ok(results, layout.terminal())))
+        sys.stdout.flush()
+    bad = [name for name, result in results.items() if not result["ok"]]
+    if bad:
+        complain(f"NOT OK: {', '.join(bad)}", 1)

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options.plain_warnings()
-    chosen = scenario.load(args.scenario, settings=args.settings)
+    chosen = options.load_scenario(args)
     if "," in args.kernel or args.kernel.strip() == "all":
         raise scenario.ScenarioError(f"--kernel {args.kernel}: run takes one; vmcore compare takes several")
     [name] = options.kernels(args.kernel, chosen.arch)
@@ -36,14 +36,16 @@ def run(args: argparse.Namespace) -> int:
     finally:
         bar.clear()
     if args.json != "-":
-        from vmcore.report import text
+        from vmcore.report import layout, text
 
         print(options.figures({name: result}, chosen))
         print()
-        print(text.phases_table(result))
+        print(text.phases_table(result, layout.terminal()))
         sys.stdout.flush()
     if not options.write_json(args.json, options.document(chosen, args.seed, {name: result})):
         status = status or 1
-    if status == 130:
+    if status != 130:
+        options.complain_of({name: result}, args.json != "-")
+    else:
         complain(f"interrupted: the figures are those until then ({result['problems'][-1]})", status)
     return status

@@ -1,15 +1,18 @@
 """List the built-in scenarios, show the TOML of one, or copy it to a file to be edited."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 from vmcore import scenario
+from vmcore.report import layout
 
 from . import complain
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the list as one JSON object, sizes in bytes")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help="names and what they are (the default)")
     show = actions.add_parser("show", help="print the TOML of a scenario")
@@ -36,12 +39,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"{path}: edit it, then run: vmcore compare {path}")
     else:
         found = {name: scenario.load(name) for name in scenario.builtin_names()}
-        width = max(map(len, found))
+        if args.json:
+            print(json.dumps({name: scenario.to_builtins(one) for name, one in found.items()}, indent=2))
+            return 0
+        rows = []
         for name, one in found.items():
-            print(f"{name:{width}}  {one.summary}")
-            for word, said in (("raised by", one.raised), ("shows", one.shows)):
-                if said:
-                    print(f"{'':{width}}    {word}: {said}")
-            if getattr(one, "variants", None):
-                print(f"{'':{width}}    variants: {', '.join(one.variants)}")
+            more = (("raised by", one.raised), ("shows", one.shows),
+                    ("variants", ", ".join(getattr(one, "variants", ()))))
+            rows += [[name, one.summary], *(["", f"  {word}: {said}"] for word, said in more if said)]
+        print("\n".join(layout.listing(rows, layout.terminal())))
     return 0

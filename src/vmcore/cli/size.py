@@ -13,7 +13,7 @@ import sys
 
 from vmcore import scenario
 from vmcore.report.figures import write
-from vmcore.report.text import align
+from vmcore.report.layout import grid, prose, terminal
 from vmcore.scenario import size
 
 from . import options
@@ -38,18 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from vmcore._fast.engine import host_bytes
 
-    chosen = scenario.load(args.scenario, settings=args.settings)
+    chosen = options.load_scenario(args)
     names = options.kernels(args.kernels, chosen.arch)
     options.check_writable(args.json)
     found = [size.predict(chosen, name) for name in names]
     has = host_bytes()
     left_out = options.left_out(args.kernels, chosen.arch)
     if args.json != "-":
-        print(f"{chosen.name}: {chosen.describe()}")
+        print(options.title(chosen))
         print()
         print(table(found, has))
         for name, reason in left_out.items():
-            print(f"{name}: not asked: {reason}")
+            print("\n".join(prose(f"{name}: not asked: {reason}", terminal())))
         sys.stdout.flush()
     return 0 if options.write_json(args.json, document(chosen, found, has, left_out)) else 1
 
@@ -88,8 +88,9 @@ def table(found: list[size.Prediction], has: int) -> str:
         rows.append(["in full use", *(write("bytes", p.full) for p in found)])
     short = [p.kernel for p in found if p.total > has]
     full = [p.kernel for p in found if p.total <= has < p.full]
-    lines = [*align(rows), "", f"the host has {write('bytes', has)}"
-             + (f": TOO LITTLE for {', '.join(short)}" if short else ": enough for each run")]
+    lines = [*grid(rows, terminal()), "", *prose(
+        f"the host has {write('bytes', has)}"
+        + (f": TOO LITTLE for {', '.join(short)}" if short else ": enough for each run"), terminal())]
     if full:
-        lines.append(f"in full use it would be too little for {', '.join(full)}")
+        lines += prose(f"in full use it would be too little for {', '.join(full)}", terminal())
     return "\n".join(lines)

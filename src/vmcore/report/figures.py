@@ -1,7 +1,9 @@
 """The figures that kernels are compared by, each from one kernel's object of the JSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
+
+from vmcore.words import hint
 
 Result = dict[str, Any]
 
@@ -41,7 +43,12 @@ def reclaimed(result: Result) -> int:
 
 
 def per_reclaimed(counter: str) -> Callable[[Result], float | None]:
-    return lambda result: result["vmstat"][counter] / reclaimed(result) if reclaimed(result) else None
+    """None where nothing was reclaimed, or the counter is none of the file's (an older one)."""
+    def value(result: Result) -> float | None:
+        counted, pages = result["vmstat"].get(counter), reclaimed(result)
+        return counted / pages if counted is not None and pages else None
+
+    return value
 
 
 def per_walked(counter: str) -> Callable[[Result], float | None]:
@@ -82,6 +89,7 @@ FIGURES = (
     Figure("per page reclaimed", "PTEs", "ratio", per_reclaimed("rmap_ptes_examined")),
     Figure("per page reclaimed", "VMAs", "ratio", per_reclaimed("rmap_vmas_visited")),
     Figure("per page reclaimed", "mms", "ratio", per_reclaimed("rmap_mms_visited")),
+    Figure("per page reclaimed", "failed", "ratio", per_reclaimed("rmap_unmap_fail")),
     Figure("per page looked up", "PTEs", "ratio", per_walked("rmap_ptes_examined")),
     Figure("per page looked up", "VMAs", "ratio", per_walked("rmap_vmas_visited")),
     Figure("per page looked up", "mms", "ratio", per_walked("rmap_mms_visited")),
@@ -98,6 +106,7 @@ FIGURES = (
     Figure("host seconds", "all", "seconds", lambda r: r["seconds"]),
     Figure("touches", "per s", "count", lambda r: r["touches"] / r["seconds"] if r["seconds"] else None),
 )
+NAMES = {f"{figure.group}: {figure.heading}": figure for figure in FIGURES}
 
 
 def short(value: float, step: int, units: str) -> str:
@@ -133,11 +142,22 @@ def cell(figure: Figure, result: Result) -> str:
     return text
 
 
-def differing(kernels: dict[str, Result]) -> tuple[list[Figure], list[Figure]]:
-    """The figures that are not the same for all kernels, and those that are; of one kernel alone, all and none."""
+def looked_at(names: Iterable[str], kernels: dict[str, Result]) -> list[Figure]:
+    """The figures of these names (``"GROUP: HEADING"``) that some kernel has; ValueError for a name that is none."""
+    found = []
+    for name in names:
+        if name not in NAMES:
+            raise ValueError(f"no figure {name!r}{hint(name, NAMES)}; there are: {'; '.join(NAMES)}")
+        if any(NAMES[name].value(result) is not None for result in kernels.values()):
+            found.append(NAMES[name])
+    return found
+
+
+def differing(kernels: dict[str, Result], wanted: Collection[Figure] = ()) -> tuple[list[Figure], list[Figure]]:
+    """The figures that are wanted or not the same for all kernels, and the others; of one kernel alone, all."""
     shown: list[Figure] = []
     same: list[Figure] = []
     for figure in FIGURES:
         texts = {cell(figure, result) for result in kernels.values()}
-        (same if len(kernels) > 1 and len(texts) == 1 else shown).append(figure)
+        (same if len(kernels) > 1 and len(texts) == 1 and figure not in wanted else shown).append(figure)
     return shown, same

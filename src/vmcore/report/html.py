@@ -8,7 +8,8 @@ from .text import SUMS
 
 COLOURS = ("#3b6ea5", "#c26a3d", "#5b9a57", "#8a5ea8", "#b5a13a", "#4aa3a8", "#a84a6a", "#777777", "#c9879b",
            "#2f4858", "#d8a48f", "#7a8b3c", "#5b5ea6")
-WORDS = ("name", "summary", "raised", "shows", "steps", "files", "variants")    # said elsewhere, or too long
+# of a scenario: said elsewhere, or too long
+WORDS = ("name", "summary", "raised", "shows", "look_at", "sizes", "steps", "files", "variants")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
@@ -98,12 +99,13 @@ def page(document: dict[str, Any]) -> str:
     kernels, scenario = document["kernels"], document["scenario"]
     rows = [["", *kernels]]
     rows += [[f"{f.group}: {f.heading}", *(cell(f, result) for result in kernels.values())] for f in FIGURES]
-    problems = [f'<p class="bad">{escape(name)}: {escape(problem)}</p>'
+    problems = [f'<p class="bad"><b>NOT OK</b> {escape(name)}: {escape(problem)}</p>'
                 for name, result in kernels.items() for problem in result["problems"]]
     has_levels = all("levels" in result for result in kernels.values())
     title = f"vmcore: {scenario['name']}"
     told = [f"<p><b>{word}</b> {escape(scenario[key])}</p>"
-            for key, word in (("raised", "Raised by"), ("shows", "Look at")) if scenario.get(key)]
+            for key, word in (("raised", "Raised by"), ("shows", "Shows")) if scenario.get(key)]
+    told += [f"<p><b>Look at</b> {escape('; '.join(scenario['look_at']))}</p>"] if scenario.get("look_at") else []
     missing = [f"<p>{escape(name)}: not run: {escape(reason)}</p>"
                for name, reason in document.get("not_run", {}).items()]
     return "\n".join([

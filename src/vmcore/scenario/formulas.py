@@ -16,6 +16,7 @@ from .model import ScenarioError, apply_settings, check_depth
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
              ast.Div: operator.truediv}
+SCALED = ("ram", "swap", "size", "slice")      # and the pages of windows: StepsScenario.scaled()
 LONGEST = 1000              # characters of a formula
 LARGEST = 1 << 64           # of its numbers
 
@@ -50,6 +51,8 @@ def settle(data: dict[str, Any], settings: Iterable[str], source: str) -> dict[s
     for name, value in parameters.items():
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ScenarioError(f"{source}: parameters.{name} = {value!r}: a number or a word is needed")
+    if parameters:
+        data["sizes"] = sizes(data, parameters)
     return _replace(data, parameters, source)
 
 
@@ -61,6 +64,48 @@ def _replace(value: Any, parameters: Mapping[str, float], source: str) -> Any:
     if isinstance(value, str) and value.startswith("="):
         return evaluate(value[1:].strip(), parameters, source)
     return value
+
+
+def sizes(data: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[str]:
+    """The parameters that ``scale`` multiplies: those that stand in formulas of scaled values and in no other. Of two
+    that are multiplied with each other none is one, because the value is scaled once; and none that divides."""
+    used: set[str] = set()
+    others: set[str] = set()
+    products: list[tuple[set[str], set[str]]] = []
+
+    def look(value: Any, scaled: bool) -> None:
+        if isinstance(value, dict):
+            for name, item in value.items():
+                look(item, name in SCALED or (name == "pages" and "windows" in value))
+        elif isinstance(value, list):
+            for item in value:
+                look(item, scaled)
+        elif isinstance(value, str) and value.startswith("="):
+            tree = _tree(value[1:])
+            (used if scaled else others).update(_words(tree))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div, ast.FloorDiv)):
+                    products.append((_words(node.left), _words(node.right)))
+                    others.update(() if isinstance(node.op, ast.Mult) else _words(node.right))
+
+    for key, value in data.items():
+        if key not in ("parameters", "variants"):
+            look(value, key in SCALED)
+    found = {name for name in used - others if isinstance(parameters.get(name), (int, float))}
+    twice = [found & (left | right) for left, right in products if left & found and right & found]
+    return [name for name in parameters if name in found.difference(*twice)]
+
+
+def _tree(text: str) -> ast.AST:
+    """What is no formula is an empty one; evaluate() complains of it."""
+    try:
+        return ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.Module([], [])
+
+
+def _words(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def evaluate(text: str, names: Mapping[str, Any], source: str) -> Any:

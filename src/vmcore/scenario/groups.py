@@ -27,6 +27,7 @@ class Group:
 
     def __init__(self) -> None:
         self.regions: dict[str, set[str]] = {}
+        self.left: dict[str, str] = {}      # regions that another group moved, and where: mapped, but at the old place
 
     def pages(self, region: str) -> set[str]:
         return self.regions.get(region, {OUT})
@@ -35,6 +36,7 @@ class Group:
         """Forks of the other group's tasks come in."""
         for region in {*self.regions, *other.regions}:
             self.regions[region] = self.pages(region) | other.pages(region)
+        self.left |= other.left
 
 
 def check(files: Iterable[FileSpec], steps: Iterable[Any], arch: str) -> None:
@@ -69,6 +71,7 @@ def check(files: Iterable[FileSpec], steps: Iterable[Any], arch: str) -> None:
         elif isinstance(step, Map):
             check_map(where, step, regions.setdefault(step.region, step), known)
             group.regions[step.region] = {step.access}
+            group.left.pop(step.region, None)
         else:
             require(step.region in regions, f"{where}: no region {step.region!r} yet{hint(step.region, regions)}; "
                     f"there are: {names(regions)}")
@@ -83,6 +86,7 @@ def enter(groups: dict[str, Group], gone: dict[str, str], into: str, of: Group) 
     else:
         groups[into] = Group()
         groups[into].regions = {region: set(pages) for region, pages in of.regions.items()}
+        groups[into].left = dict(of.left)
     gone.pop(into, None)
 
 
@@ -108,6 +112,9 @@ def act(where: str, step: Any, group: Group, spec: Map, groups: dict[str, Group]
     pages = group.pages(region)
     if isinstance(step, Touch) and step.part == 0:
         return
+    if OUT in pages and region in group.left:
+        require(False, f"{where}: region {region!r} is at the place to which {group.left[region]} moved it; group "
+                       f"{step.who!r} has it at the old one, which has no name any more")
     require(pages != {OUT}, f"{where}: group {step.who!r} does not map region {region!r}")
     require(OUT not in pages, f"{where}: not all tasks of group {step.who!r} map region {region!r}")
     if isinstance(step, Touch):
@@ -121,8 +128,9 @@ def act(where: str, step: Any, group: Group, spec: Map, groups: dict[str, Group]
     elif isinstance(step, Move):
         require(spec.windows == 0, f"{where}: a region of windows cannot be moved")
         for other in groups.values():       # who has it at the old place is never asked for it again
-            if other is not group and region in other.regions:
+            if other is not group and other.pages(region) != {OUT}:
                 other.regions[region] = {OUT}
+                other.left[region] = where
     elif isinstance(step, Scatter):
         most = round(step.part * spec.count * spec.window)
         require(most <= SCATTER_PAGES, f"{where}: {most} pages; at most {SCATTER_PAGES} are allowed")

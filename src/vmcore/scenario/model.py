@@ -71,7 +71,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     name: str
     summary: str = ""
     raised: str = ""            # by whom and where: the mail
-    shows: str = ""             # what to look at in the table
+    shows: str = ""             # what can be seen
+    look_at: tuple[str, ...] = ()       # and in which figures of the table: "GROUP: HEADING" (report/figures.py)
     ram: Size
     swap: tuple[SwapArea, ...] = ()
     arch: Literal["i386", "i386-pae", "x86_64"]
@@ -96,7 +97,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def _on_what(self) -> str:
         swap = Size(sum(area.size for area in self.swap))
-        return f"{self.arch} with {self.ram} of RAM and {f'{swap} of' if swap else 'no'} swap"
+        scaled = f", all sizes times {self.scale:g}" if self.scale != 1 else ""
+        return f"{self.arch} with {self.ram} of RAM and {f'{swap} of' if swap else 'no'} swap{scaled}"
 
     def _scaled(self, **sizes: object) -> "Scenario":
         swap = tuple(SwapArea(size=area.size.times(self.scale), priority=area.priority) for area in self.swap)

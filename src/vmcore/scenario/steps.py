@@ -124,7 +124,10 @@ class Grow(Step, tag="grow"):
 
 
 class Move(Step, tag="move"):
-    """mremap of the whole region to another place, which is the region's from then on, in every task that knows it."""
+    """mremap of the whole region, in every task of ``who``, to another place, which its name means from then on.
+
+    Other groups keep their mapping at the old place, which has no name any more: no step can touch it until they map
+    the region anew. Their forks inherit it, and exit ends it."""
 
     who: Name
     region: Name
@@ -186,6 +189,7 @@ class StepsScenario(Scenario, kw_only=True, tag="steps"):
     steps: tuple[AnyStep, ...]
     kills: Literal["problem", "result"] = "problem"     # what it is if the OOM killer acts
     parameters: dict[str, int | float | str] = msgspec.field(default_factory=dict)
+    sizes: tuple[str, ...] = ()         # parameters that scale multiplies, found by formulas.py
     variant: str = ""
     variants: dict[str, dict[str, int | float | str]] = msgspec.field(default_factory=dict)
 
@@ -208,8 +212,16 @@ class StepsScenario(Scenario, kw_only=True, tag="steps"):
 
     def describe(self) -> str:
         variant = f" ({self.variant})" if self.variant else ""
-        shown = ", ".join(f"{name} = {value}" for name, value in self.parameters.items())
+        shown = ", ".join(f"{name} = {self.effective(name)}" for name in self.parameters)
         return f"{self.summary}{variant}; {self._on_what()}" + (f"; {shown}" if shown else "")
+
+    def effective(self, name: str) -> int | float | str:
+        """What a parameter amounts to in the scenario that runs."""
+        value = self.parameters[name]
+        if self.scale == 1 or name not in self.sizes:
+            return value
+        scaled = float(f"{float(value) * self.scale:.4g}")
+        return int(scaled) if scaled.is_integer() else scaled
 
     def drive(self, run: Any) -> dict[str, Any]:
         from .script import Script
