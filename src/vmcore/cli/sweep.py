@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
                         [sweep.as_run(jobs[name], outcome) for name in jobs if (outcome := outcome_of(pool, name))])
     left_out = options.left_out(args.kernels, arch) if arch else {}
     written = show(args, found, left_out) if found.runs else True
+    complete = {name: result for name, result in pool.results.items() if not result.get("interrupted")}
+    options.complain_of(complete, "-" not in (args.json, args.csv))
     for name, (message, _) in pool.errors.items():
         complain(f"{name}: {message}", 1)
     if pool.interrupted:
@@ -68,7 +70,8 @@ def show(args: argparse.Namespace, found: sweep.Sweep, left_out: dict[str, str])
     document = {**found.document(), "not_run": left_out}
     if "-" not in (args.json, args.csv):
         summary = found.scenario.get("summary", "")
-        print(f"{found.scenario['name']}{': ' if summary else ''}{summary}; {len(found.runs)} runs")
+        title = f"{found.scenario['name']}{': ' if summary else ''}{summary}; {len(found.runs)} runs"
+        print("\n".join(layout.prose(title, layout.terminal())))
         print()
         print(sweeps.table(document, layout.terminal()))
         sys.stdout.flush()

@@ -43,7 +43,7 @@ def not_run(document: Document) -> list[str]:
 
 def table(document: Document, width: int | None) -> str:
     """A row for each run that gave figures: those that differ between them; below it what is the same, and which runs
-    gave none because their kernel cannot."""
+    gave none because their kernel cannot. What is not ok is for text.not_ok()."""
     heading, results = labelled(document)
     lines: list[str] = []
     if results:
@@ -53,17 +53,15 @@ def table(document: Document, width: int | None) -> str:
                              width, groups=["", *(f.group for f in different)])
         some = next(iter(results.values()))
         told = [f"{figure.group}: {figure.heading} {text}" for figure in same
-                if (text := cell(figure, some)) not in ("-", "0")]
+                if (text := cell(figure, some)).strip("-0.")]
         if told:
-            lines += ["", *layout.prose("the same in all: " + "; ".join(told), min(width or 120, 120))]
+            lines += ["", *layout.prose("the same in all: " + "; ".join(told), width)]
         if any("/" in cell(figure, result) for figure in FIGURES for result in results.values()):
             said = "a/b: of a bytes, b lie in low memory; a alone: all of them, or there is no high memory"
             lines += ["", *layout.prose(said, width)]
-        lines += notes({" ".join(name.split()): result for name, result in results.items()})
-    problems = [f"{label(one)}: NOT OK: {problem}" for one in document["runs"]
-                for problem in one.get("result", {}).get("problems", ())]
-    missing = not_run(document)
-    return "\n".join([*lines, *([""] if problems or missing else []), *problems, *missing])
+        lines += notes({" ".join(name.split()): result for name, result in results.items()}, width)
+    missing = [line for said in not_run(document) for line in layout.prose(said, width)]
+    return "\n".join([*lines, *([""] if missing else []), *missing])
 
 
 def to_csv(document: Document) -> str:
