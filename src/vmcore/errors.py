@@ -9,39 +9,54 @@ if TYPE_CHECKING:
 
 __all__ = ["BusError", "KernelBug", "SegmentationFault", "TaskKilled"]
 
-_SEGV_CODES = {1: "no mapping there", 2: "the mapping does not allow it"}
+_SEGV_CODES = {
+    1: "no mapping there",
+    2: "the mapping does not allow it",
+    4: "the mapping is executable only",
+    128: "not a canonical address",
+}
+
+
+def _access(index: int | None) -> str:
+    """Which access of a batch; there is nothing to say of one alone."""
+    return "access" if index is None else f"access {index}"
 
 
 class SegmentationFault(Exception):
     """A touch outside a mapping, or against its protection. The task lives on, as if it had a handler.
 
-    code is that of Linux: 1 (SEGV_MAPERR) no mapping, 2 (SEGV_ACCERR) protection. index is the place in the batch;
-    what came before it has happened.
+    code is that of Linux: 1 (SEGV_MAPERR) no mapping, or a guard marker in one (guard is True then), 2 (SEGV_ACCERR)
+    protection, 4 (SEGV_PKUERR) memory that is executable only, 128 (SI_KERNEL) an address that no page table reaches,
+    which Linux gives as 0. index is the place in the batch; what came before it has happened.
     """
 
-    def __init__(self, task: Task, address: int, code: int, index: int = 0) -> None:
-        super().__init__(task, address, code, index)
+    def __init__(
+        self, task: Task, address: int, code: int, index: int | None = None, guard: bool = False
+    ) -> None:
+        super().__init__(task, address, code, index, guard)
         self.task = task
         self.address = address
         self.code = code
-        self.index = index
+        self.index = 0 if index is None else index
+        self.guard = guard
 
     def __str__(self) -> str:
-        return f"{self.task}: access {self.index} to {self.address:#x}: {_SEGV_CODES.get(self.code, self.code)}"
+        what = "a guard marker is there" if self.guard else _SEGV_CODES.get(self.code, self.code)
+        return f"{self.task}: {_access(self.args[3])} to {self.address:#x}: {what}"
 
 
 class BusError(Exception):
     """A touch of a mapped page beyond the end of its file. The task lives on. code is 2 (BUS_ADRERR)."""
 
-    def __init__(self, task: Task, address: int, code: int = 2, index: int = 0) -> None:
+    def __init__(self, task: Task, address: int, code: int = 2, index: int | None = None) -> None:
         super().__init__(task, address, code, index)
         self.task = task
         self.address = address
         self.code = code
-        self.index = index
+        self.index = 0 if index is None else index
 
     def __str__(self) -> str:
-        return f"{self.task}: access {self.index} to {self.address:#x}: beyond the end of the file"
+        return f"{self.task}: {_access(self.args[3])} to {self.address:#x}: beyond the end of the file"
 
 
 class TaskKilled(Exception):

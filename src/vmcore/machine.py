@@ -512,7 +512,7 @@ class File:
 
     def truncate(self, size: int | str) -> None:
         """A new size, up or down. Pages beyond the end go, private copies of them too."""
-        length = _file_size(size)
+        length = arguments.integer("size of a file", parse_size("size of a file", size))
         failed(self._machine._engine.truncate(self._open(), length), "truncate", self, size)
 
     def punch_hole(self, offset: int, length: int) -> None:

@@ -96,6 +96,12 @@ _NLIMITS = 11  # RLIM_NLIMITS of 2.6.5
 I32_MAX = (1 << 31) - 1
 _STATES = {records.TASK_ALIVE: "R (running)", records.TASK_DYING: "R (running)", records.TASK_DEAD: "X (dead)"}
 _PAGE = 4096
+# VmFlags of smaps by bit of vm_flags. Bit 11 is VM_DENYWRITE in 2004 and has no letters today; neither has bit 27
+_VM_LETTERS = {
+    0: "rd", 1: "wr", 2: "ex", 3: "sh", 4: "mr", 5: "mw", 6: "me", 7: "ms", 8: "gd", 10: "pf", 12: "nl", 13: "lo",
+    14: "io", 15: "sr", 16: "rr", 17: "dc", 18: "de", 19: "lf", 20: "ac", 21: "nr", 22: "ht", 23: "sf", 24: "dp",
+    25: "wf", 26: "dd", 28: "mm", 29: "hg", 30: "nh", 31: "mg",
+}  # fmt: skip
 
 
 class MapsEntry(NamedTuple):
@@ -112,7 +118,7 @@ class MapsEntry(NamedTuple):
 
 
 class SmapsEntry(NamedTuple):
-    """One mapping of /proc/PID/smaps; sizes in kB."""
+    """One mapping of /proc/PID/smaps; sizes in kB. flags: the letters of VmFlags, by bit."""
 
     start: int
     end: int
@@ -131,6 +137,7 @@ class SmapsEntry(NamedTuple):
     swap: int
     locked: int
     nonlinear: int
+    flags: str
 
 
 def failed(result: Any, call: str, *args: Any) -> int:
@@ -382,15 +389,15 @@ class Task:
         OSError: EPERM (no CAP_IPC_LOCK where the kernel asks for it), ENOMEM (beyond RLIMIT_MEMLOCK, or a hole; what
         lies before it is locked), EAGAIN (a page could not come in). Who may lock how much: docs/locking. mm/mlock.c.
         """
-        r = self._engine.mlock(self._pid, integer("addr", addr), integer("length", length), 0)
+        r = self._engine.mlock(self._pid, integer("addr", addr), integer("length", length))
         failed(r, "mlock", addr, length)
 
     def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
-        """mlock() with flags: MLOCK_ONFAULT locks each page when it comes in. Kernels since 4.4; errors as mlock().
+        """mlock() with flags: MLOCK_ONFAULT locks each page when it comes in. Errors as mlock().
 
-        OSError(EINVAL) for other flags. mm/mlock.c.
+        OSError: EINVAL for other flags, ENOSYS on kernels before 4.4. mm/mlock.c.
         """
-        r = self._engine.mlock(
+        r = self._engine.mlock2(
             self._pid, integer("addr", addr), integer("length", length), integer("flags", flags, 0, U32_MAX)
         )
         failed(r, "mlock2", addr, length, flags)
@@ -519,8 +526,11 @@ class Task:
             vma, start, end, flags = line[:4]
             kb = self._engine.smaps(self._pid, vma)
             kb["size"] = end - start
-            kb["locked"] = kb["size"] if flags & records.VM_LOCKED else 0
-            out.append(SmapsEntry(*_maps_entry(line), *(kb[name] >> 10 for name in SmapsEntry._fields[5:])))
+            # its share of what is there, as Pss: a page that was not touched, or is guarded, holds no memory
+            kb["locked"] = kb["pss"] if flags & records.VM_LOCKED else 0
+            sizes = (kb[name] >> 10 for name in SmapsEntry._fields[5:-1])
+            letters = " ".join(name for bit, name in _VM_LETTERS.items() if flags >> bit & 1)
+            out.append(SmapsEntry(*_maps_entry(line), *sizes, letters))
         return out
 
     def status(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from vmcore._fast.file_io cimport do_pread, do_pwrite
 from vmcore._fast.filemap cimport file_create, file_is_open, file_put
 from vmcore._fast.fork cimport do_exec, do_exit, do_fork, do_spawn
 from vmcore._fast.host cimport host_t
-from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present
+from vmcore._fast.pagetable cimport pte_is_marker, pte_lookup, pte_pfn, pte_present
 from vmcore._fast.records cimport (
     FILE_OPEN, KILLED_NOT, NR_RLIM, POOL_FILE, POOL_TASK, TASK_ALIVE, file_t, machine_t, task_t)
 from vmcore._fast.swap cimport swapon
@@ -70,6 +70,12 @@ cdef uint64_t first_bad(const trace_t *t, uint64_t n, uint64_t nr_tasks) noexcep
     return n
 
 
+cdef inline bint guarded(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
+    """A guard marker stands there, so the fault was not for want of a mapping."""
+    cdef uint32_t pte = pte_lookup(m, mm, addr) if mm != 0 and addr < m.rules.task_size else 0
+    return pte != 0 and pte_is_marker(m.ptes[pte])
+
+
 cdef class Engine(Calls):
     """A simulated machine, as Python calls it."""
 
@@ -83,14 +89,17 @@ cdef class Engine(Calls):
 
     # ---------------------------------------------------------------- touches
 
-    cdef int touched(self, uint32_t pid, touch_result *r) except -1:
+    cdef int touched(self, uint32_t pid, touch_result *r, bint batch) except -1:
+        cdef machine_t *m = self.m
+        cdef bint guard = r.status == TOUCH_SEGV and r.code == 1 and guarded(m, m.tasks[pid].mm, r.addr)
         self.leave(pid, <int64_t>r.index)
         if r.status == TOUCH_OK:
             return 0
+        index = r.index if batch else None
         if r.status == TOUCH_SEGV:
-            raise SegmentationFault(self.task(pid), r.addr, <int>r.code, r.index)
+            raise SegmentationFault(self.task(pid), r.addr, <int>r.code, index, bool(guard))
         if r.status == TOUCH_BUS:
-            raise BusError(self.task(pid), r.addr, 2, r.index)
+            raise BusError(self.task(pid), r.addr, 2, index)
         raise SystemError(f"touch ended with status {r.status} at access {r.index}")
 
     def touch(self, uint32_t pid, addresses, write=False):
@@ -108,7 +117,7 @@ cdef class Engine(Calls):
             m = self.enter_task(pid)
             with nogil:
                 touch_batch(m, pid, &one, NULL, all_write, 1, &r)
-            self.touched(pid, &r)
+            self.touched(pid, &r, 0)
             return
         if not get_u64(addresses, &a):
             addresses = arguments.addresses(addresses)
@@ -128,7 +137,7 @@ cdef class Engine(Calls):
                 m = self.enter_task(pid)
                 with nogil:
                     touch_batch(m, pid, <const uint64_t *>a.buf, each, all_write, n, &r)
-                self.touched(pid, &r)
+                self.touched(pid, &r, 1)
             finally:
                 if each != NULL:
                     PyBuffer_Release(&w)
@@ -140,7 +149,7 @@ cdef class Engine(Calls):
         cdef machine_t *m = self.enter_task(pid)
         with nogil:
             touch_range(m, pid, addr, length, write, &r)
-        self.touched(pid, &r)
+        self.touched(pid, &r, 1)
 
     def token(self, uint32_t pid, uint64_t addr, bint write, uint64_t value):
         """One access that carries a content token: stores value, or returns what is there."""
@@ -148,7 +157,7 @@ cdef class Engine(Calls):
         cdef machine_t *m = self.enter_task(pid)
         with nogil:
             touch_token(m, pid, addr, write, &value, &r)
-        self.touched(pid, &r)
+        self.touched(pid, &r, 0)
         return value
 
     def run(self, trace):

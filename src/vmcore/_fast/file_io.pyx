@@ -15,7 +15,7 @@ from libc.errno cimport EEXIST, EFBIG, EINVAL, EIO, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport (
-    add_to_page_cache, file_pages, find_page, radix_get, read_pages, set_page_dirty)
+    add_to_page_cache, file_pages, find_page, max_file_bytes, radix_get, read_pages, set_page_dirty)
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, get_page
 from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
 from vmcore._fast.records cimport (
@@ -26,7 +26,7 @@ cdef enum:
     WORD = 8
     TRIES = 8               # of reading a page that reclaim takes again
 
-cdef uint64_t MAX_SIZE = <uint64_t>1 << 44
+cdef uint64_t MAX_OFFSET = (~<uint64_t>0 >> 1) - WORD       # offsets are signed in the kernel
 
 
 cdef uint32_t existing_page(machine_t *m, uint32_t file, uint64_t index) noexcept nogil:
@@ -71,6 +71,8 @@ cdef int do_pread(machine_t *m, uint32_t file, uint64_t offset, uint64_t *token)
     token[0] = 0
     if f.kind == FILE_DEVICE:
         return -EIO
+    if offset > MAX_OFFSET:
+        return -EINVAL
     if offset >= f.size:
         return 0
     left = f.size - offset
@@ -91,7 +93,9 @@ cdef int do_pwrite(machine_t *m, uint32_t file, uint64_t offset, uint64_t token)
     cdef uint32_t pfn
     if f.kind == FILE_DEVICE:
         return -EINVAL
-    if offset > MAX_SIZE - WORD:
+    if offset > MAX_OFFSET:
+        return -EINVAL
+    if offset >= max_file_bytes(m, f):
         return -EFBIG
     pfn = existing_page(m, file, index) if index < file_pages(f) else new_page(m, file, index)
     if pfn == 0:
@@ -100,6 +104,8 @@ cdef int do_pwrite(machine_t *m, uint32_t file, uint64_t offset, uint64_t token)
     m.page_token[pfn] = token
     if f.size < offset + WORD:
         f.size = offset + WORD
+        if f.size > max_file_bytes(m, f):       # the rest of the word is not written
+            f.size = max_file_bytes(m, f)
     set_page_dirty(m, pfn)
     mark_page_accessed(m, pfn)
     put_page(m, pfn)

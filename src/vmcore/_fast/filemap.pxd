@@ -4,7 +4,7 @@
 # A cached page has one reference for the cache, mapping = file, index = page offset, no PG_ANON. A second tree of the
 # same kind holds the content tokens "on disk", only after tokens came into use.
 from libc.stdint cimport uint32_t, uint64_t, int64_t
-from vmcore._fast.records cimport machine_t, file_t, FILE_OPEN, PAGE_SIZE, PAGE_SHIFT, POOL_FILE
+from vmcore._fast.records cimport machine_t, file_t, FILE_OPEN, FILE_SHMEM, PAGE_SIZE, PAGE_SHIFT, POOL_FILE
 
 cdef enum:
     RADIX_PAGE = 1          # tags in the low two bits of a slot; value << 2
@@ -18,6 +18,12 @@ cdef enum:
 cdef inline uint64_t file_pages(const file_t *f) noexcept nogil:
     """Pages of i_size, the last one perhaps partial."""
     return (f.size >> PAGE_SHIFT) + ((f.size & (PAGE_SIZE - 1)) != 0)
+
+cdef inline uint64_t max_file_bytes(machine_t *m, const file_t *f) noexcept nogil:
+    """s_maxbytes: of a file system on a disk what 32-bit block numbers reach, of tmpfs what the page offsets do."""
+    if f.kind == FILE_SHMEM and m.rules.word_size == 8:
+        return ~<uint64_t>0 >> 1
+    return (((<uint64_t>1 << 32) - 1) << PAGE_SHIFT)
 
 # ---- radix trees: root and height are two adjacent u32 (file.root/height or file.disk_root/disk_height)
 cdef uint64_t radix_get(machine_t *m, uint32_t *root, uint64_t index) noexcept nogil                 # 0 if empty

@@ -689,7 +689,8 @@ cdef struct mm_calls:       # the system calls on an address space, as one time 
     int (*remap_file_pages)(machine_t *m, uint32_t pid, uint64_t start, uint64_t size, uint32_t prot, uint64_t pgoff,
                             uint32_t flags) noexcept nogil
     int (*madvise)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, int advice) noexcept nogil
-    int (*mlock)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil
+    int (*mlock)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
+    int (*mlock2)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil
     int (*munlock)(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil
     int (*mlockall)(machine_t *m, uint32_t pid, uint32_t flags) noexcept nogil
     int (*munlockall)(machine_t *m, uint32_t pid) noexcept nogil

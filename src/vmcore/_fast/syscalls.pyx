@@ -101,11 +101,19 @@ cdef class Calls(Core):
         self.leave(pid, -1)
         return r
 
-    def mlock(self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags):
+    def mlock(self, uint32_t pid, uint64_t addr, uint64_t length):
         cdef machine_t *m = self.enter_task(pid)
         cdef int r
         with nogil:
-            r = m.calls.mlock(m, pid, addr, length, flags)
+            r = m.calls.mlock(m, pid, addr, length)
+        self.leave(pid, -1)
+        return r
+
+    def mlock2(self, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags):
+        cdef machine_t *m = self.enter_task(pid)
+        cdef int r
+        with nogil:
+            r = m.calls.mlock2(m, pid, addr, length, flags)
         self.leave(pid, -1)
         return r
 

@@ -20,7 +20,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport (
     RADIX_PAGE, RADIX_TAG, RADIX_VALUE_SHIFT, clear_page_dirty, drop_cached_page, drop_file_pages, drop_file_range,
-    file_pages, file_writepage, find_page, radix_clear, radix_get, radix_next, radix_set, set_page_dirty, wait_on_page)
+    file_pages, file_writepage, find_page, max_file_bytes, radix_clear, radix_get, radix_next, radix_set, set_page_dirty, wait_on_page)
 from vmcore._fast.frame cimport get_page
 from vmcore._fast.lru cimport put_page
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present
@@ -85,6 +85,10 @@ cdef int do_truncate(machine_t *m, uint32_t file, uint64_t size) noexcept nogil:
     cdef file_t *f = &m.files[file]
     cdef uint64_t before = file_pages(f)
     cdef int shrinks = size < f.size
+    if size >> 63 != 0:                 # signed in the kernel
+        return -EINVAL
+    if size > max_file_bytes(m, f):
+        return -EFBIG
     f.size = size
     if f.kind == FILE_SHMEM and f.flags & FILE_UNLINKED:
         m.committed += file_pages(f) - before       # the object's charge goes with its size (modulo 2^64)
@@ -106,7 +110,7 @@ cdef int do_punch_hole(machine_t *m, uint32_t file, uint64_t offset, uint64_t le
     # both are signed in the kernel
     if offset >> 63 != 0 or length >> 63 != 0 or length == 0:
         return -EINVAL
-    if end >> 63 != 0:
+    if end > max_file_bytes(m, f):
         return -EFBIG
     stop = end >> PAGE_SHIFT            # pages [first, stop) go whole
     f.truncate_count += 1

@@ -11,7 +11,7 @@
 #   mremap(...)           the new address, or a negative errno
 #   brk(...)              the new end of the heap, or the old one
 #   remap_file_pages      flags: MAP_NONBLOCK counts
-#   mlock                 flags: MLOCK_ONFAULT
+#   mlock2                flags: MLOCK_ONFAULT
 #   mincore               vec has a byte a page; they are set only if the call succeeds
 #   expand_stack(vma, addr)     a VM_GROWSDOWN vma grows to hold addr, which is below it; 0 or a negative errno
 #   populate(start, end)  mm_populate: what a new mapping that is locked, or MAP_POPULATE, faults in; no errors

@@ -105,7 +105,7 @@ cdef int apply_lock_flags(machine_t *m, uint32_t pid, uint64_t start, uint64_t e
 
 # ---------------------------------------------------------------- mlock, munlock
 
-cdef int do_mlock_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil:
+cdef int do_mlock2_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil:
     cdef task_t *t = &m.tasks[pid]
     cdef uint64_t limit = lock_limit(m, pid)
     cdef uint64_t pages
@@ -131,6 +131,10 @@ cdef int do_mlock_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
         if err == -ENOMEM:
             return -EAGAIN
     return err
+
+
+cdef int do_mlock_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil:
+    return do_mlock2_6(m, pid, addr, length, 0)
 
 
 cdef int do_munlock_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil:

@@ -2,7 +2,9 @@
 
 Source: mm/gup.c of 6.x (__mm_populate, populate_vma_page_range, faultin_page_range, check_vma_flags), asked of 6.18.44.
 
-A page that is there and allows the access is passed over; every other is a fault of the task, counted like its own.
+A page that is there and allows the access is passed over; every other is a fault of the task, counted like its own,
+but for one that has to read: it lets mmap_sem go and begins again, and finds the page. Only MADV_POPULATE_* says that
+this is the second try, which makes a fault a major one; for mm_populate it is a fault like any other, a minor one.
 What kind of fault it is decides what comes:
 
     private and writable    write faults: anonymous memory gets pages, file pages are copied
@@ -42,8 +44,8 @@ cdef inline int refuses(machine_t *m, uint32_t flags, int write, int force) noex
     return not force or (m.rules.exec_only and (flags & (VM_WRITE | VM_EXEC)) == VM_EXEC)
 
 
-cdef int faultin_page(machine_t *m, uint32_t pid, uint32_t vma, uint64_t addr, int write) noexcept nogil:
-    """0, -EFAULT, -ENOMEM."""
+cdef int faultin_page(machine_t *m, uint32_t pid, uint32_t vma, uint64_t addr, int write, int tried) noexcept nogil:
+    """0, -EFAULT, -ENOMEM. tried: the fault that is begun again is known as such (FOLL_TRIED)."""
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint32_t pte
     cdef uint64_t e
@@ -58,7 +60,7 @@ cdef int faultin_page(machine_t *m, uint32_t pid, uint32_t vma, uint64_t addr, i
         r = handle_mm_fault(m, vma, addr, write)
         if r == FAULT_OOM:              # no reason to kill here: the caller is told
             return -ENOMEM
-        fault_result(m, pid, r)
+        fault_result(m, pid, FAULT_MINOR if r == FAULT_MAJOR and not tried else r)
         switch_point(m)
         if m.host_error != 0 or m.tasks[pid].state != TASK_ALIVE:
             return -ENOMEM
@@ -67,11 +69,12 @@ cdef int faultin_page(machine_t *m, uint32_t pid, uint32_t vma, uint64_t addr, i
     return 0
 
 
-cdef int faultin_vma(machine_t *m, uint32_t pid, uint32_t vma, uint64_t start, uint64_t end, int write) noexcept nogil:
+cdef int faultin_vma(machine_t *m, uint32_t pid, uint32_t vma, uint64_t start, uint64_t end, int write,
+                     int tried) noexcept nogil:
     cdef uint64_t addr = start
     cdef int err
     while addr < end:
-        err = faultin_page(m, pid, vma, addr, write)
+        err = faultin_page(m, pid, vma, addr, write, tried)
         if err < 0:
             return err
         addr += PAGE_SIZE
@@ -87,7 +90,7 @@ cdef int populate_vma(machine_t *m, uint32_t pid, uint32_t vma, uint64_t start, 
         return 0
     if refuses(m, flags, write, flags & (VM_READ | VM_WRITE | VM_EXEC)):
         return -EFAULT
-    return faultin_vma(m, pid, vma, start, end, write)
+    return faultin_vma(m, pid, vma, start, end, write, 0)
 
 
 cdef int populate_range(machine_t *m, uint32_t pid, uint64_t start, uint64_t end, int ignore) noexcept nogil:
@@ -135,7 +138,7 @@ cdef int madvise_populate(machine_t *m, uint32_t pid, uint64_t start, uint64_t e
         if refuses(m, m.vmas[vma].flags, write, 0):
             return -EINVAL
         stop = m.vmas[vma].end if m.vmas[vma].end < end else end
-        err = faultin_vma(m, pid, vma, start, stop, write)
+        err = faultin_vma(m, pid, vma, start, stop, write, 1)
         if err < 0:
             return err
         start = stop

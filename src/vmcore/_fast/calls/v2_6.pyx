@@ -23,8 +23,12 @@ cdef int remap_file_pages(machine_t *m, uint32_t pid, uint64_t start, uint64_t s
     return do_remap_file_pages(m, pid, start, size, prot, pgoff, (flags & MAP_NONBLOCK) != 0)
 
 
-cdef int mlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil:
-    return do_mlock(m, pid, addr, length, 1) if flags == 0 else -ENOSYS     # mlock2 came with 4.4
+cdef int mlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil:
+    return do_mlock(m, pid, addr, length, 1)
+
+
+cdef int mlock2(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t flags) noexcept nogil:
+    return -ENOSYS          # came with 4.4
 
 
 cdef int munlock(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length) noexcept nogil:
@@ -49,6 +53,7 @@ ops.brk = do_brk
 ops.remap_file_pages = remap_file_pages
 ops.madvise = do_madvise
 ops.mlock = mlock
+ops.mlock2 = mlock2
 ops.munlock = munlock
 ops.mlockall = do_mlockall
 ops.munlockall = do_munlockall

@@ -2,7 +2,7 @@
 from libc.string cimport memcpy
 
 from vmcore._fast.calls.madvise_6 cimport do_madvise_6
-from vmcore._fast.calls.mlock_6 cimport do_mlock_6, do_mlockall_6, do_munlock_6, do_munlockall_6
+from vmcore._fast.calls.mlock_6 cimport do_mlock2_6, do_mlock_6, do_mlockall_6, do_munlock_6, do_munlockall_6
 from vmcore._fast.calls.mmap_6 cimport do_brk_6, do_mmap_6, do_munmap_6, do_remap_file_pages_6
 from vmcore._fast.calls.mprotect_6 cimport do_mprotect_6
 from vmcore._fast.calls.mremap_6 cimport do_mremap_6
@@ -23,6 +23,7 @@ ops.brk = do_brk_6
 ops.remap_file_pages = do_remap_file_pages_6
 ops.madvise = do_madvise_6
 ops.mlock = do_mlock_6
+ops.mlock2 = do_mlock2_6
 ops.munlock = do_munlock_6
 ops.mlockall = do_mlockall_6
 ops.munlockall = do_munlockall_6
