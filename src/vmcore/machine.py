@@ -39,6 +39,7 @@ TUNABLES: dict[str, tuple[int | None, int, int]] = {
     "min_free_kbytes": (None, 1, 1 << 30),  # by the size of low memory
     "max_map_count": (None, 1, (1 << 31) - 1),  # of the kernel
     "fault_around_bytes": (65536, PAGE, 512 * PAGE),  # rounded down to a power of two
+    "read_ahead_kb": (128, 0, 1 << 20),  # of the disk; kernels that read ahead as today
     "lower_zone_protection": (0, 0, 1 << 16),
     "mmap_min_addr": (65536, 0, 1 << 40),  # kernels since 2.6.24
     "stack_guard_gap": (256, 0, 1 << 20),  # pages; kernels since 4.12

@@ -64,7 +64,7 @@ class Writer:
         numbers = sorted(self.alive)
         proc = numbers[draft.proc % len(numbers)]
         idea = self.alive[proc]
-        args = tuple(idea.find(a) if isinstance(a, At) else a for a in draft.args)
+        args = tuple(idea.find(a) % (1 << 64) if isinstance(a, At) else a for a in draft.args)
         if draft.name == "fork":
             if self.born >= MOST_PROCESSES:
                 return

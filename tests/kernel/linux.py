@@ -107,6 +107,12 @@ def tunables() -> dict[str, int]:
                        ("fault_around_bytes", "/sys/kernel/debug/fault_around_bytes")):
         with contextlib.suppress(OSError, ValueError):
             out[name] = int(Path(path).read_text())
+    if (folder := real_folder()) is not None:
+        device = os.stat(folder).st_dev
+        where = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
+        for queue in (where / "queue", where.parent / "queue"):
+            with contextlib.suppress(OSError, ValueError):
+                out.setdefault("read_ahead_kb", int((queue / "read_ahead_kb").read_text()))
     total = next(line for line in _slurp("/proc/meminfo").splitlines() if line.startswith("MemTotal"))
     out["ram"] = int(total.split()[1]) << 10
     with Box() as box:      # the sysctl is not all: a security module has a limit too, and the greater one counts

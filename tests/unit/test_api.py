@@ -198,6 +198,71 @@ def test_rlimits_and_caps(task):
     task.capset(vmcore.CAP_IPC_LOCK)
     task.mlock(a, PAGE)
     assert task.smaps()[0].locked == 4
+    assert "lo" in task.smaps()[0].flags.split()
+
+
+@pytest.mark.parametrize("kernel", vmcore.KERNELS)
+def test_what_came_later_is_unknown(kernel):
+    """A call that a kernel has not is ENOSYS, flags of later times are EINVAL, but to mmap, which does not look."""
+    task = vmcore.Machine("16M", kernel=kernel).spawn("a")
+    today = task.machine.kernel.calls == "v6"
+    anon = PRIVATE
+    a = task.mmap(None, 8 * PAGE, RW, anon)
+
+    def error(call, *args):
+        try:
+            call(*args)
+        except OSError as e:
+            return e.errno
+        return 0
+
+    assert error(task.mlock2, a, PAGE) == error(task.mlock2, a, PAGE, 1) == (0 if today else errno.ENOSYS)
+    assert error(task.mlockall, vmcore.MCL_CURRENT | vmcore.MCL_ONFAULT) == (0 if today else errno.EINVAL)
+    task.munlockall()
+    move = vmcore.MREMAP_MAYMOVE | vmcore.MREMAP_DONTUNMAP
+    assert error(task.mremap, a, PAGE, PAGE, move) == (0 if today else errno.EINVAL)
+    for name in ("FREE", "DONTFORK", "WIPEONFORK", "COLD", "POPULATE_READ", "GUARD_INSTALL"):
+        assert error(task.madvise, a, PAGE, getattr(vmcore, f"MADV_{name}")) == (0 if today else errno.EINVAL), name
+    # MAP_FIXED_NOREPLACE is a bit that nobody knows: the address is a hint, and taken
+    noreplace = error(task.mmap, a, PAGE, RW, anon | vmcore.MAP_FIXED_NOREPLACE)
+    assert noreplace == (errno.EEXIST if today else 0)
+    f = task.machine.tmpfs("f", 4 * PAGE)
+    assert error(task.mmap, 0, PAGE, RW, 3, f) == (0 if today else errno.EINVAL)     # MAP_SHARED_VALIDATE
+    assert error(task.mmap, 0, PAGE, RW, 0x28) == (0 if today else errno.EINVAL)     # MAP_DROPPABLE
+
+
+def test_smaps_locked_is_what_is_there():
+    """A page that was not touched, or is guarded, holds no memory; of one that two have, each has half."""
+    task = vmcore.Machine("16M", kernel="6.18").spawn("a")
+    a = task.mmap(None, 4 * PAGE, RW, PRIVATE)
+    task.madvise(a, PAGE, vmcore.MADV_GUARD_INSTALL)
+    task.mlock2(a, 4 * PAGE, vmcore.MLOCK_ONFAULT)
+    assert task.smaps()[0].locked == 0
+    task.touch(a + PAGE, write=True)
+    task.touch(a + 2 * PAGE, write=True)
+    (line,) = task.smaps()
+    assert (line.rss, line.locked) == (8, 8) and line.flags == "rd wr mr mw me lo lf ac"
+    task.fork()
+    assert task.smaps()[0].locked == 4
+
+
+def test_the_largest_files():
+    machine = vmcore.Machine("16M", kernel="6.18")
+    disk, memory = machine.open("disk", PAGE), machine.tmpfs("memory", PAGE)
+    for call, args, number in (
+        (disk.truncate, ((1 << 44) - PAGE + 1,), errno.EFBIG), (disk.truncate, (1 << 63,), errno.EINVAL),
+        (disk.punch_hole, (1 << 44, PAGE), errno.EFBIG), (disk.write, ((1 << 44) - PAGE, 1), errno.EFBIG),
+        (disk.write, (1 << 63, 1), errno.EINVAL), (memory.truncate, (1 << 63,), errno.EINVAL),
+        (memory.punch_hole, ((1 << 63) - PAGE, PAGE), errno.EFBIG), (memory.read, (1 << 63,), errno.EINVAL),
+    ):
+        with pytest.raises(OSError) as caught:
+            call(*args)
+        assert caught.value.errno == number, (call, args)
+    memory.truncate((1 << 63) - 1)
+    memory.write((1 << 63) - 2 * PAGE, 7)
+    assert memory.read((1 << 63) - 2 * PAGE) == 7
+    memory.truncate(PAGE)
+    machine.check()
 
 
 # ---------------------------------------------------------------- files

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import pickle
 import threading
 import warnings
 import zlib
@@ -182,6 +183,29 @@ def test_faults_say_where(task, area):
     for beyond in (1 << 63, (1 << 64) - 1):
         with pytest.raises(vmcore.SegmentationFault):
             task.touch(beyond)
+
+
+def test_words_of_a_fault(machine, task, area):
+    """One access says no index; a batch does. Where a guard marker stands there is a mapping."""
+    with pytest.raises(vmcore.SegmentationFault) as e:
+        task.read(0x5000)
+    assert str(e.value) == f"{task}: access to 0x5000: no mapping there"
+    assert (e.value.index, e.value.guard) == (0, False)
+    with pytest.raises(vmcore.SegmentationFault, match="access 1 to 0x5000: no mapping there"):
+        task.touch([area, 0x5000])
+    one = vmcore.Machine("16M", kernel="6.18").spawn("a")
+    at = one.mmap(None, 8192, 3, PRIVATE)
+    one.madvise(at, 4096, vmcore.MADV_GUARD_INSTALL)
+    with pytest.raises(vmcore.SegmentationFault, match=f"access to {at:#x}: a guard marker is there") as e:
+        one.write(at, 1)
+    assert (e.value.code, e.value.guard) == (1, True)
+    copy = pickle.loads(pickle.dumps(vmcore.SegmentationFault(None, at, 1, None, True)))
+    assert str(copy) == f"None: access to {at:#x}: a guard marker is there"
+    one.mprotect(at, 4096, vmcore.PROT_EXEC)
+    with pytest.raises(vmcore.SegmentationFault, match="executable only"):
+        one.read(at)
+    with pytest.raises(vmcore.SegmentationFault, match="not a canonical address"):
+        one.read(1 << 63)
 
 
 def test_bus_error(machine, task):

@@ -17,7 +17,7 @@ from vmcore._fast.populate cimport can_populate
 from vmcore._fast.records cimport (
     MAX_SWAPFILES, PG_ANON, PG_BUDDY, PG_PCP, PG_RESERVED, PG_SLAB, PG_SWAPCACHE, PG_TABLE, POOL_MM, POOL_TABLE,
     PTE_ANON, PTE_EXCLUSIVE, PTE_FILE, PTE_LOW, PTE_P, PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ALL,
-    RMAP_NODES_ANON, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED, VM_EXEC, VM_MAYBE_GUARD, VM_NONLINEAR, VM_READ,
+    RMAP_NODES_ANON, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, SWP_USED, VM_EXEC, VM_MAYBE_GUARD, VM_NONLINEAR, VM_PKEY, VM_READ,
     VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, swap_area_t, table_t, vma_t)
 
 cdef enum:
@@ -94,7 +94,8 @@ cdef inline int check_present_pte(check_t *c, walk_t *w, vma_t *v, uint64_t addr
     cdef uint64_t pfn = pte >> PTE_SHIFT
     cdef uint64_t linear = v.pgoff + ((addr - v.start) >> 12)
     cdef frame_t *f
-    cdef uint32_t readable = (v.flags & (VM_READ | VM_WRITE | (0 if m.rules.exec_only else <uint32_t>VM_EXEC))) != 0
+    cdef uint32_t readable = (v.flags & (VM_READ | VM_WRITE | VM_EXEC)) != 0 and not (
+        m.rules.exec_only and v.flags & VM_PKEY)
     # a page that may not be accessed is PROT_NONE, every other is present
     if ((pte & PTE_P) != 0) != readable or ((pte & PTE_PROTNONE) != 0) == readable:
         return fail(c, CHECK_PTE_PROT, w.mm, addr, pte)

@@ -226,6 +226,7 @@ cdef class Core:
         m.max_map_count = numbers["max_map_count"]
         m.mmap_min_addr = numbers["mmap_min_addr"]
         m.stack_guard_gap = numbers["stack_guard_gap"]
+        m.read_ahead_pages = numbers["read_ahead_kb"] * 1024 // PAGE_SIZE
         m.admin_reserve_kbytes = numbers["admin_reserve_kbytes"]
         m.user_reserve_kbytes = numbers["user_reserve_kbytes"]
         m.disable_cap_mlock = numbers["disable_cap_mlock"]

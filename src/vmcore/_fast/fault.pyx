@@ -24,7 +24,7 @@ from vmcore._fast.counters cimport (
 )
 from vmcore._fast.counters cimport FAULT_SIGBUS as COUNT_SIGBUS
 from vmcore._fast.fault_around cimport fault_around
-from vmcore._fast.filemap cimport NOPAGE_OOM, NOPAGE_SIGBUS, set_page_dirty, wait_on_page
+from vmcore._fast.filemap cimport NOPAGE_MAJOR, NOPAGE_OOM, NOPAGE_SIGBUS, set_page_dirty, wait_on_page
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, page_count
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, mark_page_accessed, put_page
@@ -37,7 +37,7 @@ from vmcore._fast.records cimport (
     FILE_REGULAR, KILLED_FAULT, PG_ANON, PG_LOCKED, PG_LRU, PG_SWAPCACHE, PG_WRITEBACK, PTE_A, PTE_ANON, PTE_D,
     PTE_EXCLUSIVE, PTE_LOW, PTE_RW, PTE_SHIFT,
     PTE_SPECIAL, RLIM_AS, RLIM_STACK, RMAP_NODES_ALL, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC,
-    VM_GROWSDOWN, VM_LOCKED,
+    VM_GROWSDOWN, VM_LOCKED, VM_PKEY,
     VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, vma_t,
 )
 from vmcore._fast.shmem cimport vma_nopage
@@ -120,6 +120,7 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
     cdef vma_t *v = &m.vmas[vma]
     cdef mm_t *p = &m.mms[mm]
     cdef int major = 0
+    cdef int again
     cdef int reserved
     cdef uint32_t pfn, copy
     cdef uint32_t seq
@@ -129,9 +130,13 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
     count(m, FAULT_FILE)
     if m.rules.fault_around and not write and fault_around(m, vma, addr, pte):
         return FAULT_MINOR
+    if m.rules.cow_prepares and write and not v.flags & VM_SHARED and m.rmap.anon_prepare(m, vma) != 0:
+        return FAULT_OOM
     while True:
         seq = m.files[v.file].truncate_count
         pfn = vma_nopage(m, vma, addr, &major)
+        again = major
+        major = major & NOPAGE_MAJOR
         if pfn == NOPAGE_SIGBUS:
             return FAULT_SIGBUS
         if pfn == NOPAGE_OOM:
@@ -158,7 +163,7 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
             break
         put_page(m, copy if copy != 0 else pfn)     # truncate raced: look again
     # the fault begins anew after it has read, and with it the mapping around
-    if major and not write and m.rules.fault_around and m.files[v.file].kind == FILE_REGULAR:
+    if again and not write and m.rules.fault_around and m.files[v.file].kind == FILE_REGULAR:
         fault_around(m, vma, addr, pte)
     if m.ptes[pte] != 0:
         put_page(m, copy if copy != 0 else pfn)
@@ -455,7 +460,7 @@ cdef int do_page_fault(machine_t *m, uint32_t pid, uint64_t addr, int write) noe
     if vma == 0 or (addr < v.start and (not (v.flags & VM_GROWSDOWN) or m.calls.expand_stack(m, vma, addr) != 0)):
         count(m, FAULT_SEGV)
         return FAULT_SEGV_MAPERR
-    if m.rules.exec_only and (v.flags & (VM_READ | VM_WRITE | VM_EXEC)) == VM_EXEC:
+    if m.rules.exec_only and v.flags & VM_PKEY:
         count(m, FAULT_SEGV)
         return FAULT_SEGV_PKUERR
     if not (v.flags & (VM_WRITE if write else (VM_READ | VM_EXEC | VM_WRITE))):

@@ -9,7 +9,7 @@ table and to the end of the file.
     fault                   x
     window                 wwwwwwwwww
 
-A page must be uptodate and not locked; a place that has anything, a guard marker too, is left as it is. Nothing is
+A page must be uptodate, not locked, and not one that readahead waits for; a place that has anything, a guard marker too, is left as it is. Nothing is
 read and no memory is taken, so nothing can change on the way. The ptes are as a read fault of their own would make
 them: writable at once where the vma's are (shared memory), and young, as on x86.
 """
@@ -18,7 +18,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.counters cimport FAULT_AROUND_PAGES, count_n
 from vmcore._fast.filemap cimport file_pages, find_page
 from vmcore._fast.records cimport (
-    FILE_DEVICE, PAGE_SHIFT, PG_LOCKED, PG_UPTODATE, PTE_SHIFT, RMAP_NODES_ALL, machine_t, vma_t)
+    FILE_DEVICE, PAGE_SHIFT, PG_LOCKED, PG_READAHEAD, PG_UPTODATE, PTE_SHIFT, RMAP_NODES_ALL, machine_t, vma_t)
 from vmcore._fast.vma cimport vma_page_prot
 
 
@@ -50,11 +50,13 @@ cdef int fault_around(machine_t *m, uint32_t vma, uint64_t addr, uint32_t pte) n
         if m.ptes[base | i] != 0 or index >= end:
             continue
         pfn = find_page(m, v.file, index)
-        if pfn == 0 or (m.frames[pfn].flags & (PG_UPTODATE | PG_LOCKED)) != PG_UPTODATE:
+        if pfn == 0 or (m.frames[pfn].flags & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD)) != PG_UPTODATE:
             continue
         m.ptes[base | i] = (<uint64_t>pfn << PTE_SHIFT) | bits
         m.rmap.page_add(m, pfn, vma, addr + ((i - slot) << PAGE_SHIFT), base | <uint32_t>i, 0)
         mapped += 1
     m.mms[v.mm].rss += mapped
+    if m.rules.readahead:           # each of them is a fault that does not miss
+        m.files[v.file].ra_miss -= <uint32_t>mapped if mapped < m.files[v.file].ra_miss else m.files[v.file].ra_miss
     count_n(m, FAULT_AROUND_PAGES, mapped)
     return m.ptes[pte] != 0

@@ -4,8 +4,8 @@ Source: generic_file_read and generic_file_write of mm/filemap.c, mm/shmem.c; wh
 6.18.44.
 
 A page has one token, whatever the offset in it. A read of a hole in tmpfs finds zero and makes no page; a page of a
-regular file that is not cached is read alone, as a random read is (how a reader that goes on is read ahead for, is not
-simulated). A write to a page that the file has reads it first, one to a new page makes it; the page is dirty then, and
+regular file that is not cached is read alone, as a random read is, by the kernels of 2004 (how a reader that goes on is
+read ahead for, is not simulated there), and with what readahead.pyx brings by today's. A write to a page that the file has reads it first, one to a new page makes it; the page is dirty then, and
 who maps it sees the write. Private copies do not.
 
 This is the file itself, not a descriptor of a task: a file that tasks have without write permission is written too, as
@@ -18,8 +18,9 @@ from vmcore._fast.filemap cimport (
     add_to_page_cache, file_pages, find_page, max_file_bytes, radix_get, read_pages, set_page_dirty)
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, get_page
 from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
+from vmcore._fast.readahead cimport filemap_read_page
 from vmcore._fast.records cimport (
-    FILE_DEVICE, FILE_SHMEM, PAGE_SHIFT, PG_UPTODATE, file_t, machine_t)
+    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, PAGE_SHIFT, PG_UPTODATE, file_t, machine_t)
 from vmcore._fast.shmem cimport shmem_getpage
 
 cdef enum:
@@ -77,7 +78,10 @@ cdef int do_pread(machine_t *m, uint32_t file, uint64_t offset, uint64_t *token)
         return 0
     left = f.size - offset
     if f.kind != FILE_SHMEM or radix_get(m, &f.root, index) != 0:
-        pfn = existing_page(m, file, index)
+        if m.rules.readahead and f.kind == FILE_REGULAR:
+            pfn = filemap_read_page(m, file, index, offset + (left if left < WORD else WORD))
+        else:
+            pfn = existing_page(m, file, index)
         if pfn == 0:
             return -ENOMEM
         if m.tokens_on:

@@ -11,7 +11,11 @@ cdef enum:
     RADIX_SWAP = 2
     NOPAGE_SIGBUS = 0       # filemap_nopage returned no page: beyond the end of the file
     NOPAGE_OOM = 0xFFFFFFFF
-    READAROUND = 16         # pages that one read_pages may ask for
+    NOPAGE_MAJOR = 1        # what nopage says besides: the page had to be read
+    NOPAGE_AGAIN = 2        # ... the fault let go of its locks, and begins anew
+    READAROUND = 16         # window of filemap_nopage
+    READ_MOST = 32          # pages that one read_pages may ask for
+    MMAP_LOTSAMISS = 100
     RADIX_TAG = 3
     RADIX_VALUE_SHIFT = 2
 
@@ -51,7 +55,7 @@ cdef inline bint file_is_open(machine_t *m, uint32_t file) noexcept nogil:
     """Whether that number, whoever made it up, is a file that the Python face holds."""
     return file != 0 and file < m.pools[<int>POOL_FILE].next and (m.files[file].flags & <uint32_t>FILE_OPEN) != 0
 
-# Read what is not cached of n <= READAROUND pages from first, as far as the file and memory go; returns pages read.
+# Read what is not cached of n <= READ_MOST pages from first, as far as the file and memory go; returns pages read.
 cdef int read_pages(machine_t *m, uint32_t file, uint64_t first, uint32_t n) noexcept nogil
 # force_page_cache_readahead: pages [first, last), as far as the file goes, or until a safe point ends it.
 cdef void force_readahead(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil

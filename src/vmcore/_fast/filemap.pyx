@@ -25,7 +25,7 @@ from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
 from vmcore._fast.pool cimport pool_alloc, pool_free, pool_init, pool_reserve, safe_point
 from vmcore._fast.records cimport (
     CACHE_DENTRY, CACHE_FILP, CACHE_INODE, CACHE_RADIX, DEV_FILE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED,
-    HOST_NOMEM, PG_ANON, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_TABLE, PG_UPTODATE, PG_WRITEBACK, POOL_FILE, POOL_RADIX,
+    HOST_NOMEM, PG_ANON, PG_DIRTY, PG_LOCKED, PG_READAHEAD, PG_SWAPCACHE, PG_TABLE, PG_UPTODATE, PG_WRITEBACK, POOL_FILE, POOL_RADIX,
     VM_RAND_READ, VM_SEQ_READ, ZONE_DMA, file_t, frame_t, machine_t, radix_node_t, vma_t)
 from vmcore._fast.slab cimport LEDGER_PAGE_CACHE, cache_alloc, cache_free, ledger_note
 from vmcore._fast.swap cimport free_swap_and_cache
@@ -37,7 +37,6 @@ cdef enum:
     MAX_NEW_NODES = 22          # an insert grows the tree by at most 10 levels and adds a path of 10 below the new root
     STORE_SLAB = 1              # nodes are CACHE_RADIX objects
     STORE_EXCL = 2              # -EEXIST if the slot is taken
-    MMAP_LOTSAMISS = 100
     KIB_PAGE = 4                # pgpgin and pgpgout count KiB
     WAIT_NS = 100000000
 
@@ -250,6 +249,7 @@ cdef uint32_t file_create(machine_t *m, uint32_t kind, uint64_t size, uint32_t f
     f.size = size
     f.refs = 1
     f.device = DEV_FILE
+    f.ra_prev = ~<uint64_t>0
     strncpy(f.name, name, sizeof(f.name) - 1)
     return file
 
@@ -359,7 +359,7 @@ cdef void remove_from_page_cache(machine_t *m, uint32_t pfn) noexcept nogil:
 cdef void set_page_dirty(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *p = &m.frames[pfn]
     if (p.flags & PG_DIRTY) == 0:
-        p.flags |= PG_DIRTY
+        p.flags = (p.flags | PG_DIRTY) & ~<uint32_t>PG_READAHEAD
         if is_file_page(m, p):
             m.nr_dirty += 1
 
@@ -376,10 +376,10 @@ cdef int clear_page_dirty(machine_t *m, uint32_t pfn) noexcept nogil:
 # ---------------------------------------------------------------- reading
 
 cdef int read_pages(machine_t *m, uint32_t file, uint64_t first, uint32_t n) noexcept nogil:
-    """Read what is not cached of n <= READAROUND pages from first, as far as there is memory; returns pages read."""
+    """Read what is not cached of n <= READ_MOST pages from first, as far as there is memory; returns pages read."""
     cdef file_t *f = &m.files[file]
-    cdef uint32_t got[READAROUND]
-    cdef uint64_t at[READAROUND]
+    cdef uint32_t got[READ_MOST]
+    cdef uint64_t at[READ_MOST]
     cdef uint64_t end = file_pages(f)
     cdef uint32_t i, nr = 0, read = 0, pfn
     # All frames first: allocating may reclaim, and reclaim must not meet pages that are cached but not yet read.

@@ -66,6 +66,7 @@ cdef enum:
     PG_SLAB = 1 << 7
     PG_HIGHMEM = 1 << 8
     PG_LAZYFREE = 1 << 9    # anonymous and not swap-backed (MADV_FREE): reclaim drops it if it is clean
+    PG_READAHEAD = 1 << 10  # who comes to this page of a file has the next window read (readahead.pyx)
     PG_RESERVED = 1 << 11
     PG_PRIVATE = 1 << 12    # has buffers
     PG_WRITEBACK = 1 << 13
@@ -139,6 +140,7 @@ cdef enum:
     VM_MAYSHARE = 0x80
     VM_GROWSDOWN = 0x100
     VM_GROWSUP = 0x200
+    VM_PKEY = 0x200                 # today: the protection key of executable memory, which allows no data access
     VM_PFNMAP = 0x400
     VM_RESERVED = 0x400
     VM_DENYWRITE = 0x800
@@ -296,13 +298,17 @@ cdef packed struct file_t:      # inode + address_space
     uint32_t truncate_count
     uint32_t refs           # user handle (1) + one per mapping vma
     uint32_t device         # device_t that reads and writes it
-    uint32_t ra_hit         # filemap_nopage: mmap hits and misses
+    uint32_t ra_hit         # filemap_nopage: mmap hits and misses; readahead.pyx has only the misses
     uint32_t ra_miss
     uint32_t i_mmap_nonlinear       # vmas with VM_NONLINEAR, where the kernel keeps them apart: list like i_mmap
     uint32_t nr_i_mmap_nonlinear    # vmas with VM_NONLINEAR, on that list or in the index
     uint32_t i_mmap_bits    # prio_tree: index_bits of the tree whose root is i_mmap
     uint32_t i_mmap_shared_bits
-    uint32_t pad
+    uint32_t ra_order       # readahead.pyx: log2 pages of the folios of a window
+    uint64_t ra_start       # ... the last window: first page, pages, how many of them nobody asked for
+    uint32_t ra_size
+    uint32_t ra_async
+    uint64_t ra_prev        # ... where the last read() ended, in bytes; all ones: there was none
     char name[64]
 
 cdef packed struct radix_node_t:    # 64 slots, as the kernel's
@@ -579,8 +585,10 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t avc_claim_swapin       # ... 1: a page found exclusive at swap-in goes to its vma's own anon_vma
     uint32_t anon_exclusive         # 1: who may write an anonymous page in place is known by PTE_EXCLUSIVE (5.19)
     uint32_t fault_around   # 1: a read fault on a file maps cached pages around (3.15): m.fault_around_bytes
+    uint32_t readahead      # regular files: 0 windows of 16 pages, aligned (2.6.5), 1 as today (readahead.pyx)
+    uint32_t cow_prepares   # 1: a private write fault on a file makes the vma ready before it asks for the page
     uint32_t write_notify   # 1: shared ptes of regular files are read-only until the page is written (2.6.19)
-    uint32_t exec_only      # 1: memory that is executable only cannot be read (a protection key, 4.9)
+    uint32_t exec_only      # 1: memory that is executable only cannot be read (a protection key, 4.9): VM_PKEY
     uint32_t reserved_unmap_bug     # 1: an unmap in a VM_RESERVED vma is a BUG (-aa1), else FAIL
     uint32_t anonmm_full_walk       # 1: walks of a group begin at its head, not at the page's own mm (anonmm of 2003)
     uint32_t rmap_nodes     # RMAP_NODES_*: whose further mappings take pte_chain nodes
@@ -859,6 +867,7 @@ cdef struct machine_t:
     uint32_t max_map_count
     uint32_t fault_around_bytes     # a power of two
     uint32_t stack_guard_gap        # pages
+    uint32_t read_ahead_pages       # read_ahead_kb of the disk
     uint32_t disable_cap_mlock      # -aa's sysctl of 2004: mlock needs no capability
     uint64_t mmap_min_addr          # bytes
     uint64_t admin_reserve_kbytes   # overcommit_memory 2 of today

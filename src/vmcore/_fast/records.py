@@ -132,7 +132,11 @@ file_t = _record(
     nr_i_mmap_nonlinear=_u4,
     i_mmap_bits=_u4,
     i_mmap_shared_bits=_u4,
-    pad=_u4,
+    ra_order=_u4,
+    ra_start=_u8,
+    ra_size=_u4,
+    ra_async=_u4,
+    ra_prev=_u8,
     name="S64",
 )
 
@@ -209,6 +213,8 @@ kernel_rules = _record(
             "avc_claim_swapin",
             "anon_exclusive",
             "fault_around",
+            "readahead",
+            "cow_prepares",
             "write_notify",
             "exec_only",
             "reserved_unmap_bug",
@@ -359,6 +365,7 @@ PG_ACTIVE = 1 << 6
 PG_SLAB = 1 << 7
 PG_HIGHMEM = 1 << 8
 PG_LAZYFREE = 1 << 9
+PG_READAHEAD = 1 << 10
 PG_RESERVED = 1 << 11
 PG_PRIVATE = 1 << 12
 PG_WRITEBACK = 1 << 13
@@ -398,6 +405,7 @@ VM_MAYEXEC = 0x40
 VM_MAYSHARE = 0x80
 VM_GROWSDOWN = 0x100
 VM_GROWSUP = 0x200
+VM_PKEY = 0x200
 VM_PFNMAP = 0x400
 VM_RESERVED = 0x400
 VM_DENYWRITE = 0x800

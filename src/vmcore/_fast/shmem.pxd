@@ -19,6 +19,6 @@ cdef uint32_t shmem_unuse(machine_t *m, uint32_t entry, uint32_t pfn) noexcept n
 cdef int shmem_unuse_at(machine_t *m, uint32_t file, uint64_t index, uint32_t entry, uint32_t pfn) noexcept nogil
 # Free pages and entries at index >= first.
 cdef void shmem_truncate(machine_t *m, uint32_t file, uint64_t first) noexcept nogil
-# nopage of any file vma, by the kind of its file: filemap_nopage, shmem_nopage, device_nopage. A device page comes
-# without a reference.
-cdef uint32_t vma_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil
+# nopage of any file vma, by the kind of its file: filemap_nopage or filemap_fault, shmem_nopage, device_nopage. A
+# device page comes without a reference. *how: NOPAGE_MAJOR, NOPAGE_AGAIN.
+cdef uint32_t vma_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *how) noexcept nogil

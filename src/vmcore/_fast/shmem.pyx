@@ -26,6 +26,7 @@ from vmcore._fast.filemap cimport (
     drop_file_range, file_pages, filemap_nopage, radix_get, radix_next, radix_set, set_page_dirty, wait_on_page)
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, get_page
 from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
+from vmcore._fast.readahead cimport filemap_fault
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_SHMEM, PAGE_SHIFT, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK, POOL_FILE,
     file_t, frame_t, machine_t, vma_t)
@@ -186,10 +187,12 @@ cdef uint32_t shmem_unuse(machine_t *m, uint32_t entry, uint32_t pfn) noexcept n
 cdef void shmem_truncate(machine_t *m, uint32_t file, uint64_t first) noexcept nogil:
     drop_file_range(m, file, first)
 
-cdef uint32_t vma_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil:
+cdef uint32_t vma_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *how) noexcept nogil:
     cdef uint32_t kind = m.files[m.vmas[vma].file].kind
     if kind == FILE_SHMEM:
-        return shmem_nopage(m, vma, addr, major)
+        return shmem_nopage(m, vma, addr, how)
     if kind == FILE_DEVICE:
-        return device_nopage(m, vma, addr, major)
-    return filemap_nopage(m, vma, addr, major)
+        return device_nopage(m, vma, addr, how)
+    if m.rules.readahead:
+        return filemap_fault(m, vma, addr, how)
+    return filemap_nopage(m, vma, addr, how)

@@ -5,8 +5,8 @@
 # are the callers' business except where said.
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport (
-    FILE_REGULAR, PTE_A, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, VM_EXEC, VM_GROWSDOWN, VM_READ, VM_SHARED, VM_WRITE,
-    machine_t, vma_t)
+    FILE_REGULAR, PTE_A, PTE_P, PTE_PROTNONE, PTE_RW, PTE_USER, VM_EXEC, VM_GROWSDOWN, VM_PKEY, VM_READ, VM_SHARED,
+    VM_WRITE, machine_t, vma_t)
 
 cdef inline uint64_t vma_pte_prot(uint32_t vm_flags) noexcept nogil:
     """Protection bits of a fresh pte (protection_map): young; read-only in private vmas, where a write must copy first.
@@ -32,7 +32,7 @@ cdef inline uint64_t vma_page_prot(machine_t *m, uint32_t vma) noexcept nogil:
     from the fault that says so to the file system."""
     cdef vma_t *v = &m.vmas[vma]
     cdef uint64_t bits = vma_pte_prot(v.flags)
-    if m.rules.exec_only and (v.flags & (VM_READ | VM_WRITE | VM_EXEC)) == VM_EXEC:
+    if m.rules.exec_only and v.flags & VM_PKEY:
         return PTE_PROTNONE | PTE_A         # nothing that this engine does is a fetch
     if bits & PTE_RW and m.rules.write_notify and v.file != 0 and m.files[v.file].kind == FILE_REGULAR:
         bits &= ~<uint64_t>PTE_RW

@@ -8,7 +8,7 @@ Accounted is what is private, writable and not MAP_NORESERVE, when it is mapped.
 in limits_6.pyx, and merging is vma_merge (merge.pyx) with the rules of this kernel.
 
 Not here, because nothing in this engine has it: huge pages of hugetlbfs (MAP_HUGETLB finds none in its pool: ENOMEM),
-sealed mappings, protection keys, userfaultfd.
+sealed mappings, userfaultfd, and of protection keys only that of memory that is executable only (mprotect_6.pyx).
 """
 from libc.errno cimport EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -21,11 +21,11 @@ from vmcore._fast.merge cimport vma_merge
 from vmcore._fast.mmap cimport (
     IS_ERR_VALUE, MAP_ANONYMOUS, MAP_DROPPABLE, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED,
     MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_SYNC,
-    MAP_TYPE, PROT_BITS, PROT_WRITE, page_align, shmem_object, unmap_vmas, vm_enough_memory, vm_unacct_memory)
+    MAP_TYPE, PROT_BITS, PROT_EXEC, PROT_WRITE, page_align, shmem_object, unmap_vmas, vm_enough_memory, vm_unacct_memory)
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_READONLY, PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, RLIM_DATA, VM_ACCOUNT, VM_DONTDUMP,
     VM_DONTEXPAND, VM_DROPPABLE, VM_EXEC, VM_GROWSDOWN, VM_IO, VM_LOCKED, VM_LOCKONFAULT, VM_MAYEXEC, VM_MAYREAD,
-    VM_MAYSHARE, VM_MAYWRITE, VM_NOHUGEPAGE, VM_NORESERVE, VM_PFNMAP, VM_READ, VM_SHARED, VM_SYNC, VM_WIPEONFORK,
+    VM_MAYSHARE, VM_MAYWRITE, VM_NOHUGEPAGE, VM_NORESERVE, VM_PFNMAP, VM_PKEY, VM_READ, VM_SHARED, VM_SYNC, VM_WIPEONFORK,
     VM_WRITE, machine_t, mm_t, vma_t)
 from vmcore._fast.vma cimport (
     find_vma, find_vma_intersection, find_vma_prev, split_vma_anyway, vm_stat_account, vma_alloc, vma_free, vma_link)
@@ -218,6 +218,8 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
     if m.mms[mm].map_count > m.max_map_count:
         return -ENOMEM
     vm_flags = (prot & PROT_BITS) | m.mms[mm].def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+    if prot == PROT_EXEC:
+        vm_flags |= VM_PKEY
     if flags & MAP_GROWSDOWN:
         vm_flags |= VM_GROWSDOWN
     if flags & MAP_LOCKED:

@@ -6,6 +6,9 @@ first vma that may not have these rights, is changed.
 A private mapping is charged when it first becomes writable. It is paid back if it loses the right while nothing was
 ever written there (no anon_vma): such a vma is like one that was mapped so, and merges with it.
 
+Memory that becomes executable and nothing else (prot is PROT_EXEC to the bit) gets a protection key, VM_PKEY, that
+keeps data accesses out; whatever else it becomes takes the key away. Vmas that differ in it do not share an anon_vma.
+
 What becomes of the ptes is in protection.pyx.
 """
 from libc.errno cimport EACCES, EINVAL, ENOMEM
@@ -15,11 +18,11 @@ from vmcore._fast.calls.limits_6 cimport may_expand_vm
 from vmcore._fast.calls.modify_6 cimport vma_modify_flags
 from vmcore._fast.locks cimport down_mmap_sem, up_mmap_sem
 from vmcore._fast.mmap cimport (
-    PROT_BITS, PROT_GROWSDOWN, PROT_GROWSUP, PROT_SEM, page_align, vm_enough_memory, vm_unacct_memory)
+    PROT_BITS, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_SEM, page_align, vm_enough_memory, vm_unacct_memory)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.protection cimport change_protection
 from vmcore._fast.records cimport (
-    PAGE_MASK_LOW, PAGE_SHIFT, VM_ACCOUNT, VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE,
+    PAGE_MASK_LOW, PAGE_SHIFT, VM_ACCOUNT, VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_NORESERVE, VM_PKEY, VM_SHARED, VM_WRITE,
     machine_t, vma_t)
 from vmcore._fast.vma cimport find_vma_prev, vm_stat_account
 
@@ -66,7 +69,7 @@ cdef int mprotect_fixup(machine_t *m, uint32_t pid, uint32_t vma, uint32_t *prev
 
 
 cdef int mprotect_range(machine_t *m, uint32_t pid, uint32_t vma, uint32_t prev, uint64_t start, uint64_t end,
-                        uint32_t rights) noexcept nogil:
+                        uint32_t prot) noexcept nogil:
     cdef uint64_t at = start
     cdef uint64_t stop
     cdef uint64_t walked = 0
@@ -75,7 +78,8 @@ cdef int mprotect_range(machine_t *m, uint32_t pid, uint32_t vma, uint32_t prev,
     while vma != 0 and m.vmas[vma].start < end:
         if m.vmas[vma].start > at:
             return -ENOMEM
-        flags = rights | (m.vmas[vma].flags & ~<uint32_t>PROT_BITS)
+        flags = (prot & PROT_BITS) | (m.vmas[vma].flags & ~<uint32_t>(PROT_BITS | VM_PKEY))
+        flags |= VM_PKEY if prot == PROT_EXEC else 0
         if flags & ~(flags >> 4) & PROT_BITS:
             return -EACCES
         stop = m.vmas[vma].end if m.vmas[vma].end < end else end
@@ -108,7 +112,7 @@ cdef int mprotect_locked(machine_t *m, uint32_t pid, uint64_t start, uint64_t en
         return -EINVAL          # nothing grows upwards on x86
     if start > m.vmas[vma].start:
         prev = vma
-    return mprotect_range(m, pid, vma, prev, start, end, prot & PROT_BITS)
+    return mprotect_range(m, pid, vma, prev, start, end, prot)
 
 
 cdef int do_mprotect_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot) noexcept nogil:

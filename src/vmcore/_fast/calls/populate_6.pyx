@@ -24,8 +24,8 @@ from vmcore._fast.lru cimport mark_page_accessed
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
-    PAGE_SIZE, PTE_P, PTE_RW, PTE_SPECIAL, TASK_ALIVE, VM_EXEC, VM_IO, VM_LOCKONFAULT, VM_PFNMAP, VM_READ, VM_SHARED,
-    VM_WRITE, machine_t)
+    PAGE_SIZE, PTE_P, PTE_RW, PTE_SPECIAL, TASK_ALIVE, VM_EXEC, VM_IO, VM_LOCKONFAULT, VM_PFNMAP, VM_PKEY, VM_READ,
+    VM_SHARED, VM_WRITE, machine_t)
 from vmcore._fast.vma cimport find_vma_prev
 
 cdef enum:
@@ -34,14 +34,13 @@ cdef enum:
 
 
 cdef inline int refuses(machine_t *m, uint32_t flags, int write, int force) noexcept nogil:
-    """check_vma_flags. force: a right to execute is enough to read, but for memory that is executable only."""
-    if flags & (VM_IO | VM_PFNMAP):
+    """check_vma_flags. force: a right to execute is enough to read, but for what the protection key of such memory
+    forbids."""
+    if flags & (VM_IO | VM_PFNMAP) or (m.rules.exec_only and flags & VM_PKEY):
         return 1
     if write:
         return not flags & VM_WRITE
-    if flags & VM_READ:
-        return 0
-    return not force or (m.rules.exec_only and (flags & (VM_WRITE | VM_EXEC)) == VM_EXEC)
+    return not flags & VM_READ and not force
 
 
 cdef int faultin_page(machine_t *m, uint32_t pid, uint32_t vma, uint64_t addr, int write, int tried) noexcept nogil:
