@@ -5,8 +5,9 @@ Source: generic_file_read and generic_file_write of mm/filemap.c, mm/shmem.c; wh
 
 A page has one token, whatever the offset in it. A read of a hole in tmpfs finds zero and makes no page; a page of a
 regular file that is not cached is read alone, as a random read is, by the kernels of 2004 (how a reader that goes on is
-read ahead for, is not simulated there), and with what readahead.pyx brings by today's. A write to a page that the file has reads it first, one to a new page makes it; the page is dirty then, and
-who maps it sees the write. Private copies do not.
+read ahead for, is not simulated there), and with what readahead.pyx brings by today's. A write to a page that the file
+has reads it first, one to a new page makes it; the page is dirty then, and who maps it sees the write. Private copies
+do not.
 
 This is the file itself, not a descriptor of a task: a file that tasks have without write permission is written too, as
 somebody else would.

@@ -20,7 +20,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport (
     RADIX_PAGE, RADIX_TAG, RADIX_VALUE_SHIFT, clear_page_dirty, drop_cached_page, drop_file_pages, drop_file_range,
-    file_pages, file_writepage, find_page, max_file_bytes, radix_clear, radix_get, radix_next, radix_set, set_page_dirty, wait_on_page)
+    file_pages, file_writepage, find_page, max_file_bytes, radix_clear, radix_get, radix_next, radix_set,
+    set_page_dirty, wait_on_page)
 from vmcore._fast.frame cimport get_page
 from vmcore._fast.lru cimport put_page
 from vmcore._fast.pagetable cimport pte_lookup, pte_pfn, pte_present

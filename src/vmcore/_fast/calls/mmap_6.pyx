@@ -21,12 +21,13 @@ from vmcore._fast.merge cimport vma_merge
 from vmcore._fast.mmap cimport (
     IS_ERR_VALUE, MAP_ANONYMOUS, MAP_DROPPABLE, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED,
     MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_SYNC,
-    MAP_TYPE, PROT_BITS, PROT_EXEC, PROT_WRITE, page_align, shmem_object, unmap_vmas, vm_enough_memory, vm_unacct_memory)
+    MAP_TYPE, PROT_BITS, PROT_EXEC, PROT_WRITE, page_align, shmem_object, unmap_vmas, vm_enough_memory,
+    vm_unacct_memory)
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_READONLY, PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, RLIM_DATA, VM_ACCOUNT, VM_DONTDUMP,
     VM_DONTEXPAND, VM_DROPPABLE, VM_EXEC, VM_GROWSDOWN, VM_IO, VM_LOCKED, VM_LOCKONFAULT, VM_MAYEXEC, VM_MAYREAD,
-    VM_MAYSHARE, VM_MAYWRITE, VM_NOHUGEPAGE, VM_NORESERVE, VM_PFNMAP, VM_PKEY, VM_READ, VM_SHARED, VM_SYNC, VM_WIPEONFORK,
-    VM_WRITE, machine_t, mm_t, vma_t)
+    VM_MAYSHARE, VM_MAYWRITE, VM_NOHUGEPAGE, VM_NORESERVE, VM_PFNMAP, VM_PKEY, VM_READ, VM_SHARED, VM_SYNC,
+    VM_WIPEONFORK, VM_WRITE, machine_t, mm_t, vma_t)
 from vmcore._fast.vma cimport (
     find_vma, find_vma_intersection, find_vma_prev, split_vma_anyway, vm_stat_account, vma_alloc, vma_free, vma_link)
 

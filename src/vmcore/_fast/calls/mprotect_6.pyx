@@ -22,8 +22,8 @@ from vmcore._fast.mmap cimport (
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.protection cimport change_protection
 from vmcore._fast.records cimport (
-    PAGE_MASK_LOW, PAGE_SHIFT, VM_ACCOUNT, VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_NORESERVE, VM_PKEY, VM_SHARED, VM_WRITE,
-    machine_t, vma_t)
+    PAGE_MASK_LOW, PAGE_SHIFT, VM_ACCOUNT, VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_NORESERVE, VM_PKEY, VM_SHARED,
+    VM_WRITE, machine_t, vma_t)
 from vmcore._fast.vma cimport find_vma_prev, vm_stat_account
 
 cdef enum:
