@@ -93,6 +93,7 @@ CALLS: Mapping[str, str] = {  # _fast/calls/NAME.pyx
     "v2_6": "the system calls of 2004, with the order of checks of 2.6.5",
     "v6": "those of 6.18, as the running kernel answers",
 }
+REMAP_MAKES_VMAS = ("v6",)  # since 4.0 remap_file_pages is mmap in disguise (mm/mmap.c)
 # who asks for VM_IO, DONTCOPY, DONTEXPAND or RESERVED is never merged (6.2)
 _SPECIAL = {"merge_special": records.VM_IO | records.VM_DONTCOPY | records.VM_DONTEXPAND | records.VM_RESERVED}
 MERGE: Mapping[str, Mapping[str, int]] = {  # 6.2

@@ -9,6 +9,7 @@ ask it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from vmcore._fast import records
 
@@ -61,8 +62,9 @@ def full_use(frames: int, areas: list[int], rules: Mapping[str, int]) -> dict[st
 
 
 def host_bytes(counts: Mapping[str, int], frames: int, rules: Mapping[str, int], *,
-               huge: bool = False) -> dict[str, int]:
-    """Bytes of each pool with so many records, in whole pages; ``huge``: in huge ones where the pool asks for them."""
+               huge: bool = False, idle: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
+    """Bytes of each pool with so many records, in whole pages; ``huge``: in huge ones where the pool asks for them.
+    ``idle``: pages inside a pool's records that nothing was ever written to; a huge page has no such holes."""
     out = {}
     for pool, count in counts.items():
         if not count:
@@ -71,7 +73,7 @@ def host_bytes(counts: Mapping[str, int], frames: int, rules: Mapping[str, int],
         wanted = (count + null) * record_bytes(pool, rules)
         if pool == "slab":
             wanted += SLAB_CACHES * HOST_PAGE
-        size = -(-wanted // HOST_PAGE) * HOST_PAGE
+        size = (-(-wanted // HOST_PAGE) - idle.get(pool, 0)) * HOST_PAGE
         if huge and frames >= HUGE_FROM and pool in HUGE_POOLS:
             whole = -(-wanted // HUGE) * HUGE
             reserved = frames * record_bytes(pool, rules) if pool in ("frame", "mapcount") else whole

@@ -1,7 +1,6 @@
 """What a run takes of the host's memory: predicted from sizes, and measured in a process of its own."""
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,42 +11,83 @@ import pytest
 import vmcore
 from vmcore import footprint, scenario
 from vmcore._fast import records
+from vmcore.cli.size import MEASURE, python_of
+from vmcore.cli.workers import child_environment
 from vmcore.scenario import size
-
-# prints the peak of resident memory less that after the import, and what went wrong
-MEASURE = """
-import json, sys
-def resident(field):
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":"))
-import vmcore
-imported = resident("VmRSS")
-from vmcore import scenario
-result = scenario.run(scenario.load(sys.argv[1], settings=sys.argv[3:]), sys.argv[2])
-print(json.dumps([resident("VmHWM") - imported, result["problems"]]))
-"""
 
 
 def measured(name: str, kernel: str, *settings: str) -> int:
-    done = subprocess.run([sys.executable, "-c", MEASURE, name, kernel, *settings], capture_output=True, text=True,
-                          check=True)
-    peak, problems = json.loads(done.stdout)
-    assert not problems
+    """The peak of a `vmcore run` in a child, less what importing vmcore takes."""
+    command = ["run", name, "--kernel", kernel, *(f"--set={setting}" for setting in settings)]
+    done = subprocess.run([sys.executable, "-P", "-c", MEASURE, *command], capture_output=True, text=True, check=True,
+                          env=child_environment())
+    peak = int(done.stdout)
+    assert peak > 0, done.stderr       # it went wrong
     return peak
+
+
+# Every scenario, each on another kind of kernel and at another size; what each of them is about.
+CASES = [
+    ("hundred-tasks", "2.6.5", ["scale=0.03"]),                         # chains, reclaim, swap
+    ("hundred-tasks", "2.6.34", ["scale=0.03", "arch=x86_64"]),         # links of anon_vmas
+    ("hundred-tasks", "2.6.5-aa1", ["scale=0.003", "tasks=20"]),
+    ("windows", "2.6.5-aa1", ["t=20"]),                                 # page tables of many mappings
+    ("oracle", "2.6.5", ["tasks=60"]),                                  # more than 1 GiB: huge pages where there are
+    ("oracle", "2.4", ["tasks=500", "ram=1", "segment=16"]),
+    ("forktree", "2.6.5", ["scale=0.1"]),                               # ends where memory does
+    ("forktree", "2.6.7", ["scale=0.02"]),
+    ("privfork", "2.6.7", []),                                          # tables of which half is used
+    ("privfork", "2.6.7", ["children=800", "chunk=0.25"]),
+    ("privfork", "6.18", ["arch=x86_64", "scale=0.5"]),
+    ("cowkeep", "2.6.5-anonmm", ["scale=0.25"]),
+    ("desktop", "2.6.5-forktree", ["scale=0.25"]),
+    ("mlocked", "2.6.5-objrmap", ["scale=0.25"]),
+    ("mprot", "2.6.5-aa1", []),                                         # VMAs
+    ("mremapcow", "2.6.5-anonmm", []),                                  # copies of what moves
+    ("nonlin", "2.6.5", ["size=20"]),
+    ("nonlin", "6.18", ["arch=x86_64"]),                                # a VMA for each page
+    ("revmap", "2.6.5-aa-rbtree", ["rounds=4"]),
+    ("uml", "2.6.5-anonmm-prio", []),
+]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc/self/status")
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers take memory of their own")
-@pytest.mark.parametrize(("name", "kernel", "settings"), [
-    ("hundred-tasks", "2.6.5", ["scale=0.03"]),                         # chains, reclaim, swap
-    ("hundred-tasks", "2.6.34", ["scale=0.03", "arch=x86_64"]),         # links of anon_vmas
-    ("windows", "2.6.5-aa1", []),                                       # page tables of many mappings
-    ("oracle", "2.6.5", ["tasks=60"]),                                  # more than 1 GiB: huge pages where there are
-    ("forktree", "2.6.5", ["scale=0.1"]),                               # ends where memory does
-])
+@pytest.mark.parametrize(("name", "kernel", "settings"), CASES)
 def test_prediction_holds(name: str, kernel: str, settings: list[str]) -> None:
-    predicted = size.predict(scenario.load(name, settings=settings), kernel)
+    chosen = scenario.load(name, settings=settings)
+    python = python_of(vmcore.KERNELS[kernel].calls, str(chosen.__struct_config__.tag))
+    predicted = size.predict(chosen, kernel, python)
     assert predicted.total == pytest.approx(measured(name, kernel, *settings), rel=0.1)
+
+
+def test_every_scenario_is_measured() -> None:
+    assert {name for name, _, _ in CASES} == set(scenario.builtin_names())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc/self/status")
+def test_what_python_takes_is_measured() -> None:
+    for calls, assumed in size.PYTHON.items():
+        assert python_of(calls, "steps") == pytest.approx(assumed, rel=0.25)     # of another build, Python or host
+
+
+def test_tables_that_are_half_used_take_half() -> None:
+    """i386: a table has 1,024 entries, two pages of the engine's memory, and one page's worth of pages are mapped."""
+    rules = vmcore.KERNELS["2.6.7"].rules("i386")
+    few, many = (scenario.load("privfork", settings=[f"children={n}", "chunk=0.25"]).plan(rules).loads()[-1]
+                 for n in (100, 200))
+    assert many.leaf_tables - few.leaf_tables == 100
+    assert many.table_pages - few.table_pages == 2 * 100                # half of its top table as well
+    wide = scenario.load("privfork", settings=["children=100", "chunk=3"]).plan(rules).loads()[-1]
+    assert wide.leaf_tables == few.leaf_tables and wide.table_pages - few.table_pages == 101
+    pae = scenario.load("privfork", settings=["children=100"]).plan(vmcore.KERNELS["2.6.7"].rules("i386-pae")).loads()
+    assert all(load.table_pages == load.leaf_tables + load.upper_tables + load.tasks for load in pae)
+
+
+def test_idle_pages_are_taken_off() -> None:
+    rules = vmcore.KERNELS["2.6.5"].rules("i386")
+    assert footprint.host_bytes({"pte": 9}, 1 << 17, rules, idle={"pte": 4}) == {"pte": (20 - 4) * 4096}
+    assert footprint.host_bytes({"pte": 9}, 1 << 18, rules, huge=True, idle={"pte": 4}) == {"pte": 2 << 20}
 
 
 @pytest.mark.parametrize("kernel", ["2.4", "2.6.5", "2.6.5-anonmm", "2.6.34"])

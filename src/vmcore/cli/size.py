@@ -1,15 +1,18 @@
 """Say what a run will take of the host's memory, before it takes it.
 
-From sizes alone: for each kernel the bytes of the engine's records at the scenario's peak, pool by pool, and in sum the
-peak of resident memory that a run adds to a process that has imported vmcore, within 10 %. "full use" is what the same
-machine takes at most if every frame and swap slot holds a page that two page tables name, and contents are written
-(Task.write). Nothing is simulated, so it answers at once for machines of any size.
+For each kernel the bytes of the engine's records at the scenario's peak, pool by pool, from sizes alone, and in sum the
+peak of resident memory that `vmcore run` adds to a process that has imported vmcore, within 10 %. "full use" is what
+the same machine takes at most if every frame and swap slot holds a page that two page tables name, and contents are
+written (Task.write). The scenario is not simulated, so the answer comes at once for machines of any size; what Python
+and the program itself take is measured, in a small run in a process of its own.
 
 Exit status: 0, whether or not the host has so much.
 """
 
 import argparse
+import subprocess
 import sys
+from functools import cache
 
 from vmcore import scenario
 from vmcore.report.figures import write
@@ -17,6 +20,7 @@ from vmcore.report.layout import grid, prose, terminal
 from vmcore.scenario import size
 
 from . import options
+from .workers import child_environment
 
 NAMES = {
     "frame": "page frames", "mapcount": "their mapcounts", "pte": "page tables", "table": "their records",
@@ -29,6 +33,47 @@ BESIDE = 2                              # kernels whose full use has columns of 
 SMALL = ("swap_any", "swap_full")       # maps of maps: a page each; shown with the bitmaps
 
 
+# A run of next to nothing for each workload, whose code differs.
+SMALL = {
+    "steps": ("cowkeep", ["scale=0.1", "arch=x86_64"]),
+    "tasks": ("hundred-tasks", ["scale=0.004", "tasks=5", "arch=x86_64"]),
+    "forktree": ("forktree", ["scale=0.03", "levels=3", "arch=x86_64"]),
+}
+# Prints the peak of resident memory less that after the import.
+MEASURE = """
+import contextlib, io, sys
+import vmcore
+def resident(field):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":"))
+imported = resident("VmRSS")
+from vmcore.cli import main
+with contextlib.redirect_stdout(io.StringIO()):
+    status = main(sys.argv[1:])
+print(resident("VmHWM") - imported if status == 0 else 0)
+"""
+
+
+@cache
+def python_of(calls: str, workload: str) -> int | None:
+    """Bytes that a run takes beside pools and check(): Python's, and the engine's own code, which for the most part is
+    its system calls'. None where that cannot be measured."""
+    import vmcore
+    from vmcore.designs import RECLAIM
+
+    kernel = next(name for name, kernel in vmcore.KERNELS.items() if kernel.calls == calls and RECLAIM[kernel.reclaim])
+    name, settings = SMALL[workload]
+    command = ["run", name, "--kernel", kernel, *(f"--set={setting}" for setting in settings)]
+    try:
+        done = subprocess.run([sys.executable, "-P", "-c", MEASURE, *command], env=child_environment(),
+                              capture_output=True, text=True, timeout=60, check=True)
+        peak = int(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    small = size.predict(scenario.load(name, settings=settings), kernel, python=0)
+    return peak - small.total if peak > small.total else None
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_scenario(parser, seed=False)
     parser.add_argument("--kernels", default="2.6.5,2.6.5-aa1", metavar="A,B",
@@ -36,12 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    import vmcore
     from vmcore._fast.engine import host_bytes
 
     chosen = options.load_scenario(args)
     names = options.kernels(args.kernels, chosen.arch)
     options.check_writable(args.json)
-    found = [size.predict(chosen, name) for name in names]
+    workload = str(chosen.__struct_config__.tag)
+    found = [size.predict(chosen, name, python_of(vmcore.KERNELS[name].calls, workload)) for name in names]
     has = host_bytes()
     left_out = options.left_out(args.kernels, chosen.arch)
     if args.json != "-":

@@ -75,14 +75,12 @@ class Pool:
         return {name: self.results[name] for name in self.jobs if name in self.results}
 
     def _start(self, name: str) -> None:
-        # The worker imports the vmcore that this process runs, from wherever it came.
-        path = [str(Path(vmcore.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         # It is born with Ctrl-C blocked, and lets it in when it can answer.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", "from vmcore.cli.workers import main; main()"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)})
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment())
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._running[name], self._buffers[name] = process, b""
@@ -123,6 +121,12 @@ class Pool:
         if name not in {*self.results, *self.errors, *self.not_run} and not self.interrupted:
             how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
             self.errors[name] = (f"its process {how} and gave no result", 1)
+
+
+def child_environment() -> dict[str, str]:
+    """A child imports the vmcore that this process runs, from wherever it came."""
+    path = [str(Path(vmcore.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 # ---- the worker's side

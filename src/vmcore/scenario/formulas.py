@@ -116,7 +116,8 @@ def evaluate(text: str, names: Mapping[str, Any], source: str) -> Any:
         body = ast.parse(text, mode="eval").body
         if isinstance(body, ast.Name) and isinstance(names.get(body.id), str):
             return names[body.id]
-        return _number(body, names)
+        value = _number(body, names)
+        return int(value) if isinstance(value, float) and value.is_integer() else value     # a quarter of 8 is a count
     except (SyntaxError, ValueError, TypeError, OverflowError, ZeroDivisionError, RecursionError, MemoryError) as error:
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise ScenarioError(f'{source}: "= {shown}": {error}; a formula has numbers, + - * / // and the parameters '

@@ -33,6 +33,8 @@ from .steps import (
     Unmap,
 )
 
+PAGE_ENTRIES = 9            # a page has 2**9 entries of the engine
+
 
 @dataclass
 class Load:
@@ -47,6 +49,7 @@ class Load:
     leaf_tables: int
     upper_tables: int               # without the top one, which each mm has
     cached: list[int]               # pages of each file in the page cache
+    table_pages: int                # pages of the engine's memory that tables have entries in
 
 
 @dataclass
@@ -175,6 +178,17 @@ class Plan:
 
     def move(self, step: Move) -> None:
         self.layout.move(step.region)
+        held = self.held[step.who][step.region]
+        total = (held.spec.choose or held.spec.count) * held.spec.window
+        if self.rules["anonmm_size"] and not self.rules["vma_anon_vma"]:
+            # pages are found by their address alone, so those that others share are copied to be moved
+            self.own(step.who, held, min(sum(o.pages for o in held.origins) / total, 1.0))
+
+    def scatter(self, step: Scatter) -> None:
+        held = self.held[step.who][step.region]
+        if self.rules.get("remap_makes_vmas"):
+            held.vmas = max(held.vmas, min(round(step.part * held.spec.count * held.spec.window),
+                                           self.rules["max_map_count"]))
 
     def nothing(self, step: Step) -> None:
         """Not a matter of what is held."""
@@ -201,7 +215,7 @@ class Plan:
 
     def load(self) -> Load:
         load = Load(sum(self.tasks.values()), 0, Counter(), 0, Counter(), Counter(), 0, 0,
-                    [round(pages) for pages in self.cached.values()])
+                    [round(pages) for pages in self.cached.values()], 0)
         mappers = {name: np.zeros(size) for name, size in self.sizes.items()}     # of each page of each file
         seen: set[int] = set()
         for who, regions in self.held.items():
@@ -218,9 +232,10 @@ class Plan:
                         by = round(sum(origin.holders.values()))
                         if by:
                             load.anon_mapped[by] += round(origin.pages * origin.copies)
-            leaf, upper = self.tables(regions)
+            leaf, upper, pages = self.tables(regions)
             load.leaf_tables += round(tasks * leaf)
             load.upper_tables += round(tasks * upper)
+            load.table_pages += round(tasks * pages)
         for by in mappers.values():
             counts = np.bincount(np.rint(by).astype("i8"))
             for count in np.flatnonzero(counts[1:]) + 1:
@@ -244,8 +259,9 @@ class Plan:
         share = spec.choose / spec.count if spec.choose else 1.0
         mappers[spec.file][first[window] + place % spec.window] += tasks * share
 
-    def tables(self, regions: Mapping[str, Held]) -> tuple[float, float]:
-        """Leaf tables of one task, and the tables above them without the top one."""
+    def tables(self, regions: Mapping[str, Held]) -> tuple[float, float, float]:
+        """Leaf tables of one task, the tables above them without the top one, and pages of 512 entries that all of
+        them, the top one too, have entries in."""
         leaf_shift = 12 + self.rules["pt_shift"]
         spans: list[tuple[int, int]] = []
         for region, held in regions.items():
@@ -265,11 +281,19 @@ class Plan:
                 found += max(last + 1 - max(first, behind), 0)
                 behind = max(behind, last + 1)
             counts.append(found)
-        return (counts[0] if counts else len(spans)), sum(counts[1:])
+        if self.rules["pt_shift"] == PAGE_ENTRIES:
+            return counts[0], sum(counts[1:]), sum(counts) + 1
+        pages = 0
+        for level in range(self.rules["levels"]):
+            shift = 12 + level * self.rules["pt_shift"] + PAGE_ENTRIES
+            used = {page for first, end in spans for page in range(first >> shift, (end - 1 >> shift) + 1)}
+            halves = self.rules["pt_shift"] - PAGE_ENTRIES      # a new table's first entry is written, whatever it has
+            pages += len(used | {page >> halves << halves for page in used}) or level == self.rules["levels"] - 1
+        return counts[0], sum(counts[1:]), pages
 
 
 ACTIONS: dict[type, Any] = {
     Spawn: Plan.spawn, Fork: Plan.fork, Map: Plan.map, Touch: Plan.touch, Protect: Plan.protect, Grow: Plan.grow,
-    Move: Plan.move, Scatter: Plan.nothing, Lock: Plan.lock, Reclaim: Plan.nothing, Unmap: Plan.unmap,
+    Move: Plan.move, Scatter: Plan.scatter, Lock: Plan.lock, Reclaim: Plan.nothing, Unmap: Plan.unmap,
     Exit: Plan.exit,
 }

@@ -12,14 +12,18 @@ from typing import Any, NamedTuple
 
 import vmcore
 from vmcore import footprint
+from vmcore.designs import REMAP_MAKES_VMAS
 from vmcore.machine import swap_areas
 
 from .fits import chain_nodes, held, options, radix_nodes
 from .model import PAGE_SIZE, Scenario
-from .plan import Load
+from .plan import PAGE_ENTRIES, Load
 from .runner import Refused
 
-PYTHON = 5_000_000          # what a run loads and makes beside the engine: modules, plans, results (measured)
+# What `vmcore run` loads and makes beside the engine's data: modules, the engine's code, results; measured, by the
+# kernel's system calls. `vmcore size` measures it where it is asked (cli/size.py).
+PYTHON = {"v2_6": 6_350_000, "v6": 6_850_000}
+TABLE_PAGES = "table_pages"         # among the counts of pools
 LOOSE = 1.25                # slots of LRU lists to frames on them, under reclaim (measured: 1.2 to 1.3)
 SWAP_NODES = 0.5            # share of the swap areas' 64 slots that had a page in the swap cache at once (0.4 to 0.6)
 CHECK_FRAME, CHECK_SLOT = 4, 2      # bytes that check() takes for each frame and slot, at the end of a run
@@ -43,8 +47,9 @@ class Prediction(NamedTuple):
         return sum(self.most.values()) + self.python + self.check
 
 
-def predict(scenario: Scenario, kernel: str) -> Prediction:
-    """The peak of the resident memory of a process that runs it, less what ``import vmcore`` takes."""
+def predict(scenario: Scenario, kernel: str, python: int | None = None) -> Prediction:
+    """The peak of the resident memory of a process that runs it (``vmcore run``), less what ``import vmcore`` takes.
+    ``python``: of that, what is neither pool nor check(), if it is known better than PYTHON has it."""
     preset = vmcore.KERNELS[kernel]
     ram = int(scenario.ram)
     frames = ram // PAGE_SIZE
@@ -58,7 +63,9 @@ def predict(scenario: Scenario, kernel: str) -> Prediction:
     except (ValueError, TypeError, OverflowError) as error:
         raise Refused(str(error)) from error
     box = Box(machine, frames, sum(areas))
-    counts = peak(scenario.plan(rules).loads(), rules, box)
+    remap = {"remap_makes_vmas": int(preset.calls in REMAP_MAKES_VMAS)}
+    counts = peak(scenario.plan(rules | remap).loads(), rules, box)
+    idle = {"pte": max((counts["pte"] << rules["pt_shift"] - PAGE_ENTRIES) - counts.pop(TABLE_PAGES), 0)}
     swap = footprint.swap_records(areas)
     counts |= swap
     counts["radix"] += round(SWAP_NODES * min(-(-box.swapped // 64), swap["swap_word"]))
@@ -66,7 +73,8 @@ def predict(scenario: Scenario, kernel: str) -> Prediction:
     full = footprint.full_use(frames, areas, rules)
     most = {pool: max(counts.get(pool, 0), full.get(pool, 0)) for pool in (counts | full)}
     return Prediction(
-        kernel, footprint.host_bytes(counts, frames, rules, huge=huge), PYTHON,
+        kernel, footprint.host_bytes(counts, frames, rules, huge=huge, idle=idle),
+        PYTHON[preset.calls] if python is None else python,
         CHECK_FRAME * counts["frame"] + CHECK_SLOT * swap["swap_slot"],
         footprint.host_bytes(most, frames, rules, huge=huge))
 
@@ -80,6 +88,7 @@ class Box:
         fixed = (ledger["mem_map"]["bytes"] + ledger["image"]["bytes"]) // PAGE_SIZE
         self.frames = frames
         self.room = frames - fixed
+        self.kept = sum(zone["min"] for zone in machine.zones())    # which the allocator gives to nobody but reclaim
         self.low = sum(zone["present"] - zone["high"] for zone in low) - fixed
         self.slots = slots
         self.caches = {name: (per_slab, pages) for name, _, _, _, _, per_slab, pages, _ in machine._engine.caches()}
@@ -97,7 +106,7 @@ def peak(loads: Iterable[Load], rules: Mapping[str, int], box: Box) -> dict[str,
         own = sum(own_bytes.values()) // PAGE_SIZE
         high = own_bytes["page_tables"] // PAGE_SIZE if rules["highpte"] else 0
         anon, cached = sum(load.anon_mapped.values()), sum(load.cached)
-        room = box.room - max(anon - box.slots, 0)      # what cannot be swapped stays
+        room = box.room - box.kept - max(anon - box.slots, 0)       # what cannot be swapped stays
         now = records_of(load, rules, box, own)
         over = own > room or own - high > box.low
         if over:
@@ -142,6 +151,7 @@ def records_of(load: Load, rules: Mapping[str, int], box: Box, own: int) -> dict
         "frame": min(pages + own, box.room),
         "mapcount": min(pages, box.room),
         "pte": tables,
+        TABLE_PAGES: load.table_pages,
         "table": tables,
         "lru_chunk": 4 + pages // footprint.LRU_SLOTS,
         "slab": sum(-(-objects[pool] // box.caches[name][0]) for pool, name in slabs.items() if objects[pool]),
