@@ -381,7 +381,8 @@ class Machine:
     def view(self, pool: str) -> np.ndarray:
         """Read-only array over the records of a pool that are in use. It stays valid when the machine is gone."""
         if pool not in records.POOL_NAMES:
-            raise ValueError(f"unknown pool {pool!r}; known are {', '.join(records.POOL_NAMES)}")
+            known = records.POOL_NAMES
+            raise ValueError(f"unknown pool {pool!r}{hint(str(pool), known)}; known are {', '.join(known)}")
         return self._engine.view(pool)
 
     @property

@@ -1,6 +1,9 @@
 """What a mistyped word may have meant, and how a kernel of another architecture can be run."""
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 import vmcore
@@ -88,3 +91,48 @@ def test_kernels_that_can_run_are_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_run_takes_one_kernel(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--kernel", "2.6.5,2.4"]) == 2
     assert "vmcore compare takes several" in capsys.readouterr().err
+
+
+def test_json_of_names_goes_to_stdout_or_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.json"
+    for command, name in (("kernels", "2.6.5"), ("explain", "vma_overlap")):
+        for words in (["--json", name], [name, "--json"]):
+            assert main([command, *words]) == 0
+            assert list(json.loads(capsys.readouterr().out)) == [name]
+        assert main([command, "--json", str(out), name]) == 0
+        assert capsys.readouterr().out == "" and list(json.loads(out.read_text())) == [name]
+        assert main([command, "--json"]) == 0
+        assert len(json.loads(capsys.readouterr().out)) > 10
+        assert main([command, "--json", "/no/such/folder/x.json"]) == 1
+
+
+def test_scenarios_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scenarios", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert list(listed) == scenario.builtin_names() and listed["mprot"]["ram"] == 256 << 20
+
+
+def test_calibrate_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from vmcore.cli import calibrate
+
+    monkeypatch.setattr(calibrate, "counters", lambda of, bar: {"forks": 1 << of.levels, "fork_tables": 10**9})
+    assert main(["calibrate", "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["time_unit"] > 0
+    assert {(one["kernel"], one["levels"]) for one in found["figures"]} >= {("2.6.5", 6), ("2.6.5-aa1", 7)}
+
+
+def test_a_run_as_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "run.html"
+    small = ["--set", "tasks=1", "--set", "arena=1"]
+    assert main(["run", "mprot", *small, "--report", str(page)]) == 0
+    assert "<svg" in page.read_text() and "2.6.5-aa1" in page.read_text()
+    assert main(["run", "mprot", *small, "--report", str(tmp_path / "none" / "x.html")]) == 2
+
+
+def test_names_that_are_no_names_in_python() -> None:
+    m = vmcore.Machine(ram="16M")
+    with pytest.raises(ValueError, match=r"unknown pool 'frames' \(did you mean 'frame'\?\)"):
+        m.view("frames")
+    with pytest.raises(TypeError, match=r"scenario must be what scenario.load\(\) gives, not 'mprot'"):
+        scenario.run("mprot", "2.6.5")

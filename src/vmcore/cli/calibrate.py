@@ -11,6 +11,7 @@ import re
 import sys
 from pathlib import Path
 
+import vmcore
 from vmcore import cost, scenario
 from vmcore.report.layout import grid, terminal
 from vmcore.report.progress import ProgressBar
@@ -20,11 +21,13 @@ from . import options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_costs(parser)
+    parser.add_argument("--json", metavar="FILE", help="write all figures as one JSON object; - is stdout, and "
+                                                       "then there is no table")
     parser.add_argument("--write", metavar="FILE", help="write the table with the scalars found, for --costs")
 
 
 def run(args: argparse.Namespace) -> int:
-    options.check_writable(args.write)
+    options.check_writable(args.write, args.json)
     model = options.load_costs(args.costs)
     bar = ProgressBar([f"{m.kernel} level {m.levels}" for m in cost.MEASURED])
     try:
@@ -32,12 +35,14 @@ def run(args: argparse.Namespace) -> int:
     finally:
         bar.clear()
     fit = cost.calibrate(model, cost.MEASURED, counts)
-    print(report(model, fit, counts))
+    if args.json != "-":
+        print(report(model, fit, counts))
+        sys.stdout.flush()
+    written = options.write_json(args.json, document(model, fit, counts))
     if args.write:
         text = cost.default_text() if args.costs is None else Path(args.costs).read_text(encoding="utf-8")
-        sys.stdout.flush()
-        return 0 if options.write_text(args.write, with_scalars(text, fit)) else 1
-    return 0
+        written &= options.write_text(args.write, with_scalars(text, fit))
+    return 0 if written else 1
 
 
 def counters(measured: cost.Measured, bar: ProgressBar) -> dict[str, int]:
@@ -47,6 +52,15 @@ def counters(measured: cost.Measured, bar: ProgressBar) -> dict[str, int]:
     result = scenario.run(chosen, measured.kernel, progress=lambda label, share: bar.update(name, label, share))
     bar.finish(name)
     return result["final_vmstat"]
+
+
+def document(model: cost.CostModel, fit: cost.Fit, counts: list[dict[str, int]]) -> dict[str, object]:
+    """The scalars, and for each measured figure what the model says, by cause."""
+    fitted = model.with_scalars(fit.time_unit, fit.process)
+    return {"vmcore": vmcore.__version__, "time_unit": fit.time_unit, "process": fit.process, "figures": [
+        {"kernel": m.kernel, "levels": m.levels, "measured": m.seconds, "predicted": predicted,
+         "causes": fitted.system(c)}
+        for m, predicted, c in zip(cost.MEASURED, fit.predicted, counts, strict=True)]}
 
 
 def report(model: cost.CostModel, fit: cost.Fit, counts: list[dict[str, int]]) -> str:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=options.positive, metavar="N",
                         help="kernels that run at the same time (default: 1, so that host times can be compared; with "
                              "--kernels all as many as there are processors and the host's memory holds)")
-    parser.add_argument("--report", metavar="FILE.html", help="also write the tables and pictures of them as one file")
+    options.add_report(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,10 +52,7 @@ def run(args: argparse.Namespace) -> int:
             print(options.figures(results, chosen, not_run))
             sys.stdout.flush()
         written = options.write_json(args.json, document)
-        if args.report:
-            from vmcore.report import html
-
-            written &= options.write_text(args.report, html.page(document))
+        written &= options.write_report(args.report, document)
     for name, (message, _) in pool.errors.items():
         complain(f"{name}: {message}", 1)
     options.complain_of({name: result for name, result in results.items() if not result.get("interrupted")},

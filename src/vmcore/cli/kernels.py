@@ -2,12 +2,13 @@
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Mapping
 
 import vmcore
 from vmcore.designs import ABOUT
 from vmcore.report.layout import grid, listing, terminal
+
+from . import options
 
 COLUMNS = {"name": "kernel", "year": "year", "rmap": "reverse map", "i_mmap": "mappings of a file",
            "reclaim": "reclaim", "merge": "VMAs merge by", "calls": "calls", "archs": "archs"}
@@ -15,18 +16,17 @@ COLUMNS = {"name": "kernel", "year": "year", "rmap": "reverse map", "i_mmap": "m
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="show every field of these (default: a table of all)")
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    options.add_json_of_names(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from .options import kernels
-
-    chosen = {name: vmcore.KERNELS[name] for name in args.names or vmcore.KERNELS if kernels(name, None)}
+    names, path = options.named(args, vmcore.KERNELS)
+    chosen = {name: vmcore.KERNELS[name] for name in names or vmcore.KERNELS if options.kernels(name, None)}
     fields = {name: {field.name: plain(getattr(kernel, field.name)) for field in dataclasses.fields(kernel)}
               for name, kernel in chosen.items()}
-    if args.json:
-        print(json.dumps(fields, indent=2))
-    elif args.names:
+    if path:
+        return 0 if options.write_json(path, fields) else 1
+    if names:
         for name, values in fields.items():
             print("\n".join([name, *listing([[key, text(value)] for key, value in values.items()], terminal(), "  ")]))
     else:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,32 @@ def add_scenario(parser: argparse.ArgumentParser, seed: bool = True) -> None:
                             help="of everything random (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="write all figures as one JSON object; - is stdout, "
                                                        "and then there is no table")
+
+
+def add_json_of_names(parser: argparse.ArgumentParser) -> None:
+    """For a command of names: --json alone is stdout, and a name may stand behind it."""
+    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write it as one JSON object, to stdout "
+                                                                             "or a file")
+
+
+def named(args: argparse.Namespace, known: Iterable[str]) -> tuple[list[str], str | None]:
+    """The names, and where JSON goes to: what follows --json is a name if it is known as one."""
+    if args.json in known:
+        return [args.json, *args.names], "-"
+    return list(args.names), args.json
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--report", metavar="FILE.html", help="also write the tables and pictures of them as one file")
+
+
+def write_report(path: str | None, value: dict[str, Any]) -> bool:
+    """The document as a page; whether that went well. None: nowhere."""
+    if path is None:
+        return True
+    from vmcore.report import html
+
+    return write_text(path, html.page(value))
 
 
 def add_costs(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from . import complain, options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_scenario(parser)
     options.add_costs(parser)
+    options.add_report(parser)
     parser.add_argument("--kernel", "--kernels", default="2.6.5-aa1", metavar="NAME", help="(default: %(default)s)")
 
 
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
         raise scenario.ScenarioError(f"--kernel {args.kernel}: run takes one; vmcore compare takes several")
     [name] = options.kernels(args.kernel, chosen.arch)
     costs = options.load_costs(args.costs)
-    options.check_writable(args.json)
+    options.check_writable(args.json, args.report)
     bar = ProgressBar([name])
     status = 0
     try:
@@ -42,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
         print()
         print(text.phases_table(result, layout.terminal()))
         sys.stdout.flush()
-    if not options.write_json(args.json, options.document(chosen, args.seed, {name: result})):
+    document = options.document(chosen, args.seed, {name: result})
+    written = options.write_json(args.json, document)
+    if not options.write_report(args.report, document) or not written:
         status = status or 1
     if status != 130:
         options.complain_of({name: result}, args.json != "-")

@@ -268,6 +268,6 @@ def _is_struct(kind: Any) -> bool:
 def _keys(kind: Any) -> list[str]:
     if not _is_struct(kind):
         return []
-    own = [field.name for field in msgspec.structs.fields(kind)]
+    own = [field.name for field in msgspec.structs.fields(kind) if field.name != "sizes"]      # which nobody gives
     tag = kind.__struct_config__.tag_field
     return sorted([*own, tag] if tag else own)

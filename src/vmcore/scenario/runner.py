@@ -203,6 +203,8 @@ def run(scenario: Scenario, kernel: str, *, seed: int = 0, progress: Progress | 
     ``CannotRun`` is raised if the kernel lacks a call. A broken invariant or an OOM kill makes ``ok`` false and is
     named in ``problems``; Ctrl-C raises ``Interrupted``, which carries what was measured until then.
     """
+    if not isinstance(scenario, Scenario):
+        raise TypeError(f"scenario must be what scenario.load() gives, not {scenario!r}")
     before = host_bytes("VmRSS")
     one = Run(scenario, kernel, seed, progress, costs)
     one.extra["host_import_bytes"] = before
