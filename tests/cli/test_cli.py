@@ -461,3 +461,12 @@ def test_argument(monkeypatch, capsys, tmp_path):
     assert values["2.6.5"]["mprot VMAs"] == 1 and values["2.6.5-aa1"]["mprot VMAs"] == 64
     assert values["2.6.5"]["16G low bytes"] > values["2.6.5-aa1"]["16G low bytes"] + (100 << 20)
     assert values["2.6.5-aa1"]["cowkeep mms"] > 3
+    # who has no arch of the scenarios has no row
+    assert main(["argument", "--kernels", "2.6.5,6.18", "--json", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "\n6.18 " not in printed
+    assert "6.18: not run: has no arch 'i386', only x86_64; --arch x86_64 has it" in " ".join(printed.split())
+    document = json.loads(out.read_text())
+    assert list(document["kernels"]) == ["2.6.5"] and list(document["not_run"]) == ["6.18"]
+    assert main(["argument", "--kernels", "6.18"]) == 2
+    assert "--arch x86_64 has it" in capsys.readouterr().err

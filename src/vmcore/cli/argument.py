@@ -1,8 +1,8 @@
 """The argument of March 2004 in one table: every kernel on the scenarios of the thread, a column for each thing said.
 
 Each column is one figure of one scenario, at the scenario's default size, and names who said it; `vmcore compare
-SCENARIO --kernels all` shows everything else that was counted there. A kernel that cannot run a scenario has a "-":
-those of today are x86_64 only, and the scenarios are i386 boxes, as the thread's were, unless --arch says otherwise.
+SCENARIO --kernels all` shows everything else that was counted there. A kernel that cannot run a scenario has a "-".
+Those of today are x86_64 only, and the scenarios are i386 boxes, as the thread's were, unless --arch says otherwise.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import vmcore
 from vmcore import scenario, sweep
 from vmcore.report.figures import FIGURES, Result, write
-from vmcore.report.layout import grid, listing, terminal
+from vmcore.report.layout import grid, listing, prose, terminal
 from vmcore.report.progress import ProgressBar
 from vmcore.scenario import fits
 
@@ -99,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
     costs = options.load_costs(args.costs)
     options.check_writable(args.json)
     asked = [question for question in QUESTIONS if question.scenario in scenario.builtin_names()]
+    names, left_out = able(names, {scenario.load(q.scenario, settings=arch).arch for q in asked})
     results: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
     problems = []
     for question in asked:
@@ -117,19 +118,31 @@ def run(args: argparse.Namespace) -> int:
         if pool.interrupted:
             return complain("interrupted", 130)
         problems += [f"{name}: {question.scenario}: {message}" for name, (message, _) in pool.errors.items()]
-        problems += [f"{name}: {question.scenario}: {problem}" for name, result in results[key].items()
+        problems += [f"NOT OK: {name}: {question.scenario}: {problem}" for name, result in results[key].items()
                      for problem in result["problems"]]
     values = {name: {q.heading: q.value(found[name]) if name in (found := results[q.scenario, q.settings]) else None
                      for q in asked} for name in names}
     own = own_memory(names, arch)
     if args.json != "-":
         print(table(names, asked, values, own, OWN[args.arch == "x86_64"]))
+        missing = [line for name, why in left_out.items() for line in prose(f"{name}: not run: {why}", terminal())]
+        print("".join(f"\n{line}" for line in missing))
         sys.stdout.flush()
     written = options.write_json(args.json, {"vmcore": vmcore.__version__, "kernels": {
-        name: {f"{OWN[args.arch == 'x86_64'][0]} bytes": own.get(name), **values[name]} for name in names}})
+        name: {f"{OWN[args.arch == 'x86_64'][0]} bytes": own.get(name), **values[name]} for name in names},
+        "not_run": left_out})
     for problem in problems:
         complain(problem, 1)
     return 0 if written and not problems else 1
+
+
+def able(names: list[str], archs: set[str]) -> tuple[list[str], dict[str, str]]:
+    """Of the kernels those that have one of these archs, and the others with the reason; an error if all are others."""
+    left_out = {name: f"{options.no_arch(name, ' or '.join(sorted(archs)))}; --arch {kernel.archs[0]} has it"
+                for name in names if archs.isdisjoint((kernel := vmcore.KERNELS[name]).archs)}
+    if len(left_out) == len(names):
+        raise scenario.ScenarioError("; ".join(f"kernel {name!r} {why}" for name, why in left_out.items()))
+    return [name for name in names if name not in left_out], left_out
 
 
 class Named:

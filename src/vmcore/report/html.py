@@ -12,9 +12,10 @@ COLOURS = ("#3b6ea5", "#c26a3d", "#5b9a57", "#8a5ea8", "#b5a13a", "#4aa3a8", "#a
 WORDS = ("name", "summary", "raised", "shows", "look_at", "sizes", "steps", "files", "variants")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums;
+        display: block; overflow-x: auto; }
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child { text-align: left; white-space: nowrap; }
 .bad { color: #a00; } svg { max-width: 100%; } text { font: 13px system-ui, sans-serif; }
 """
 
