@@ -107,6 +107,7 @@ $(VENV)/$(BUILT): $(VENV)/.tools setup.py $(ENGINE)
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@test $(VENV)/.installed -nt pyproject.toml || { echo "installing vmcore into $(VENV)" && \
 	    $(PIP) install --no-build-isolation --no-deps --editable . && touch $(VENV)/.installed; }
+	@$(BIN)/python -m compileall -q src/vmcore
 	@rm -f $(VENV)/.built $(VENV)/.built-debug
 	@touch $@
 

@@ -17,6 +17,8 @@ U32_MAX = (1 << 32) - 1
 
 def integer(name: str, value: Any, least: int = 0, most: int = U64_MAX) -> int:
     """`value` as an int in least..most."""
+    if type(value) is int and least <= value <= most:
+        return value
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     try:
