@@ -16,12 +16,14 @@ from vmcore._fast.records cimport (
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl
 from vmcore._fast.counters cimport count, count_n, FORK_PTES_COPIED, FORK_TABLES, FORK_VMAS_SKIPPED
-from vmcore._fast.pagetable cimport leaf_end, next_leaf, pte_alloc, pte_in, pte_is_swap, pte_swp
+from vmcore._fast.pagetable cimport (
+    leaf_end, leaf_lookup, next_leaf, prefetch_leaf, pte_alloc, pte_in, pte_is_swap, pte_swp)
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.swap cimport swap_duplicate, swp_slot
 
 cdef enum:
-    COPY_AHEAD = 24         # entries between the prefetch of a page's mapcount and its increment; a multiple of 8
+    COPY_AHEAD = 48         # entries between the prefetch of a page's mapcount and its increment; a multiple of 8
+    STREAM_AHEAD = 32       # entries between the prefetch of a line of the tables themselves and its first use
     CHAIN_AHEAD = 8         # the same for the chain node, once the frame record is there
 
 
@@ -86,42 +88,49 @@ cdef void copy_ptes(machine_t *m, uint32_t cmm, uint32_t from_, uint32_t to, uin
     entry where the eight of a cache line are all pages, or all none."""
     cdef uint64_t *src = &m.ptes[from_]
     cdef uint64_t *dst = &m.ptes[to]
+    cdef uint64_t *stop = src + n           # pointers: an index of 32 bits would be computed anew for each entry
+    cdef uint64_t *near
     cdef uint32_t *mapcount = m.mapcount
     cdef uint64_t all, some
     cdef uint64_t pages = 0
     cdef uint64_t anon = 0
-    cdef uint32_t i, k
-    for i in range(n if n < <uint32_t>COPY_AHEAD else <uint32_t>COPY_AHEAD):
-        ahead_plain(m, src[i])
-    i = 0
-    while i + 8 <= n:
-        if i + <uint32_t>COPY_AHEAD + 8 <= n:
-            if all_of(&src[i + <uint32_t>COPY_AHEAD]) & PTE_P:
-                for k in range(<uint32_t>COPY_AHEAD, <uint32_t>COPY_AHEAD + 8):
-                    prefetch_write(&mapcount[src[i + k] >> PTE_SHIFT])
-            elif any_of(&src[i + <uint32_t>COPY_AHEAD]) != 0:
-                for k in range(<uint32_t>COPY_AHEAD, <uint32_t>COPY_AHEAD + 8):
-                    ahead_plain(m, src[i + k])
-        all = all_of(&src[i])
-        some = any_of(&src[i])
+    cdef int k
+    near = src + COPY_AHEAD if n > <uint32_t>COPY_AHEAD else stop
+    while near > src:
+        near -= 1
+        ahead_plain(m, near[0])
+    while src + 8 <= stop:
+        near = src + COPY_AHEAD
+        prefetch_write(near + STREAM_AHEAD)
+        prefetch_write(dst + STREAM_AHEAD)
+        if near + 8 <= stop:
+            if all_of(near) & PTE_P:
+                for k in range(8):
+                    prefetch_write(&mapcount[near[k] >> PTE_SHIFT])
+            elif any_of(near) != 0:
+                for k in range(8):
+                    ahead_plain(m, near[k])
+        all = all_of(src)
+        some = any_of(src)
         if all & PTE_P and not some & PTE_SPECIAL:
             for k in range(8):
-                mapcount[src[i + k] >> PTE_SHIFT] += 1
+                mapcount[src[k] >> PTE_SHIFT] += 1
             for k in range(8):
-                dst[i + k] = src[i + k] & keep_child
+                dst[k] = src[k] & keep_child
             if all & PTE_ANON:
                 anon += 8
             elif some & PTE_ANON:
                 for k in range(8):
-                    anon += (src[i + k] & PTE_ANON) != 0
+                    anon += (src[k] & PTE_ANON) != 0
             if some & ~keep:                    # a second fork leaves the parent's lines clean
                 for k in range(8):
-                    src[i + k] &= keep
+                    src[k] &= keep
             pages += 8
         elif some != 0:
-            copy_mixed(m, cmm, &src[i], &dst[i], 8, keep, keep_child)
-        i += 8
-    copy_mixed(m, cmm, &src[i], &dst[i], n - i, keep, keep_child)
+            copy_mixed(m, cmm, src, dst, 8, keep, keep_child)
+        src += 8
+        dst += 8
+    copy_mixed(m, cmm, src, dst, <uint32_t>(stop - src), keep, keep_child)
     m.mms[cmm].rss += pages
     m.mms[cmm].anon_rss += anon
     count_n(m, FORK_PTES_COPIED, pages)
@@ -217,6 +226,8 @@ cdef int copy_page_range(machine_t *m, uint32_t cmm, uint32_t pmm, uint32_t chil
         stop = leaf_end(m, a, v.end)
         n = <uint32_t>((stop - a) >> PAGE_SHIFT)
         from_ = pte_in(m, t, a)
+        if stop < v.end:
+            prefetch_leaf(m, leaf_lookup(m, pmm, stop))
         spin_lock_ptl(m, cmm)
         spin_lock_ptl(m, pmm)
         if chained:

@@ -6,8 +6,12 @@
 # i386-PAE: the pgd (level 2, 4 entries) is a 32-byte slab object, not a frame. Leaf tables count in
 # nr_page_table_pages (2004 kernels counted only those), come from highmem with rules.highpte.
 from libc.stdint cimport uint32_t, uint64_t
+from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
     SPANS, machine_t, mm_t, span_t, PTE_P, PTE_PROTNONE, PTE_SHIFT, PTE_KIND, PTE_SWAP, PTE_FILE, PTE_MARKER)
+
+cdef enum:
+    LEAF_AHEAD = 64         # entries that prefetch_leaf fetches
 
 cdef inline int pte_present(uint64_t pte) noexcept nogil:
     """The page is there: mapped, or mapped without access (PROT_NONE)."""
@@ -60,6 +64,14 @@ cdef inline uint32_t leaf_cached(machine_t *m, uint32_t mm, uint64_t addr) noexc
         p.leaf_tag = tag
         p.leaf_epoch = m.table_epoch
     return p.leaf
+
+cdef inline void prefetch_leaf(machine_t *m, uint32_t leaf) noexcept nogil:
+    """The beginning of the table that a walk comes to next: the streams of the host's own prefetcher end with a page."""
+    cdef uint64_t *first = &m.ptes[<uint64_t>leaf << m.pt_shift]
+    cdef int i
+    if leaf != 0:
+        for i in range(0, LEAF_AHEAD, 8):
+            prefetch_write(first + i)
 
 cdef inline uint32_t pte_in(machine_t *m, uint32_t leaf, uint64_t addr) noexcept nogil:
     """pte index of addr in the leaf table that covers it."""

@@ -17,14 +17,15 @@ from vmcore._fast.pagetable cimport leaf_cached, leaf_lookup
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
-    KILLED_BUS, KILLED_SEGV, POOL_FRAME, POOL_PTE, POOL_PTE_CHAIN, POOL_TASK, PTE_A, PTE_D, PTE_KIND, PTE_P,
-    PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SWAP, TASK_ALIVE, machine_t, )
+    KILLED_BUS, KILLED_SEGV, PG_DIRECT, POOL_FRAME, POOL_PTE, POOL_PTE_CHAIN, POOL_TASK, PTE_A, PTE_D, PTE_KIND, PTE_P,
+    PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, PTE_SWAP, TASK_ALIVE, frame_t, machine_t)
 from vmcore._fast.swap cimport swp_slot
 
 cdef enum:
     NEED_READ = PTE_P | PTE_A
     NEED_WRITE = PTE_P | PTE_A | PTE_RW | PTE_D
     HALF = TOUCH_WINDOW // 2    # its entry has arrived by then
+    QUARTER = TOUCH_WINDOW // 4
     WMASK = TOUCH_WINDOW - 1
     # faults of one access before it counts as a bug: 2.6.5 needs two, reclaim in between adds some
     MAX_FAULTS = 10000
@@ -44,14 +45,28 @@ cdef inline uint32_t look_up(machine_t *m, uint32_t mm, uint64_t addr, uint64_t 
     return (leaf[0] << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
 
 
-cdef inline void prefetch_slot(machine_t *m, uint32_t pte) noexcept nogil:
-    """The entry has arrived: if it is swapped out, its slot's map and cache entry come next."""
+cdef inline void prefetch_fault(machine_t *m, uint32_t pte) noexcept nogil:
+    """The entry has arrived: what a fault on it will want. The slot's map and cache entry of a page that is swapped out;
+    the record and mapcount of one that may not be written (a read of it faults as little as any other)."""
     cdef uint64_t e = m.ptes[pte]
     cdef uint64_t slot
     if (e & (PTE_P | PTE_PROTNONE | PTE_KIND)) == PTE_SWAP:
         slot = swp_slot(m, <uint32_t>(e >> PTE_SHIFT))
         prefetch_write(&m.swap_slots[slot])
         prefetch_write(&m.swap_words[slot >> 6])
+    elif (e & (PTE_P | PTE_RW)) == PTE_P:
+        prefetch_write(&m.frames[e >> PTE_SHIFT])
+        prefetch_write(&m.mapcount[e >> PTE_SHIFT])
+
+
+cdef inline void prefetch_chain(machine_t *m, uint32_t pte) noexcept nogil:
+    """Half as far ahead: the record has arrived, and names the chain."""
+    cdef uint64_t e = m.ptes[pte]
+    cdef frame_t *f
+    if (e & (PTE_P | PTE_RW | PTE_SPECIAL)) == PTE_P:
+        f = &m.frames[e >> PTE_SHIFT]
+        if not f.flags & <uint32_t>PG_DIRECT:
+            prefetch_write(&m.chains[<uint64_t>f.rmap * m.chain_words])
 
 
 cdef inline int short_of(machine_t *m, int id, uint64_t n) noexcept nogil:
@@ -124,7 +139,7 @@ cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const u
     cdef uint32_t pte
     cdef uint32_t epoch = m.table_epoch
     cdef int w = write
-    cdef int swapping = 0
+    cdef int faulting = 0       # an entry that was there has faulted: others will
     cdef int status = TOUCH_OK
     r.status = TOUCH_OK
     r.code = 0
@@ -141,8 +156,10 @@ cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const u
         if j < n:
             slot[i & WMASK] = look_up(m, mm, addrs[j], &tag, &leaf)
             prefetch_write(&ptes[slot[i & WMASK]])
-        if swapping and i + HALF < n:
-            prefetch_slot(m, slot[(i + HALF) & WMASK])
+        if faulting and i + HALF < n:
+            prefetch_fault(m, slot[(i + HALF) & WMASK])
+            if m.rules.rmap_nodes != 0:
+                prefetch_chain(m, slot[(i + QUARTER) & WMASK])
         if writes != NULL:
             w = writes[i]
             need = NEED_WRITE if w else NEED_READ
@@ -152,7 +169,7 @@ cdef void touch_batch(machine_t *m, uint32_t pid, const uint64_t *addrs, const u
         elif e & PTE_P and (not w or e & PTE_RW):
             ptes[pte] = e | need
         else:
-            swapping = swapping or (e & (PTE_P | PTE_PROTNONE | PTE_KIND)) == PTE_SWAP
+            faulting |= e != 0
             status = access_slow(m, pid, addrs[i], w, &pte, r)
             if status != TOUCH_OK:
                 break
@@ -233,6 +250,10 @@ cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length
                 if at == stop:
                     break
             pte = (leaf << m.pt_shift) | (<uint32_t>at & m.pt_mask) if leaf != 0 else 0
+            if leaf != 0 and at + HALF < stop:
+                prefetch_fault(m, pte + <uint32_t>HALF)
+                if m.rules.rmap_nodes != 0:
+                    prefetch_chain(m, pte + <uint32_t>QUARTER)
             status = access_slow(m, pid, at << PTE_SHIFT if at != first else addr, write, &pte, r)
             if status != TOUCH_OK:
                 break
@@ -279,7 +300,7 @@ cdef void run_trace(machine_t *m, const trace_t *t, uint64_t n, run_result *r) n
         if j < n:
             slot[i & WMASK] = trace_slot(m, &t[j], tasks)
         if i + HALF < n:
-            prefetch_slot(m, slot[(i + HALF) & WMASK])
+            prefetch_fault(m, slot[(i + HALF) & WMASK])
         pid = t[i].task
         w = t[i].op
         if pid == 0 or pid >= tasks or m.tasks[pid].state != TASK_ALIVE:

@@ -18,11 +18,13 @@ from vmcore._fast.counters cimport count_n, TRUNCATE_ORPHANS, ZAP_PTES
 from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
 from vmcore._fast.filemap cimport set_page_dirty
-from vmcore._fast.pagetable cimport file_pte, leaf_end, next_leaf, pte_in, pte_is_marker, pte_is_swap, pte_swp
+from vmcore._fast.pagetable cimport (
+    file_pte, leaf_end, leaf_lookup, next_leaf, prefetch_leaf, pte_in, pte_is_marker, pte_is_swap, pte_swp)
 from vmcore._fast.prefetch cimport prefetch_write
 
 cdef enum:
-    ZAP_AHEAD = 20
+    ZAP_AHEAD = 32
+    STREAM_AHEAD = 32       # between the prefetch of a line of the table itself and look_ahead
     ZAP_CHAIN_AHEAD = 8     # the frame record is there by then: fetch the chain node
 
 
@@ -90,6 +92,7 @@ cdef void zap_leaf(machine_t *m, uint32_t mm, uint32_t at, uint32_t n, int how) 
         look_ahead(m, e[i], 0, 0)
     for i in range(n):
         if i + <uint32_t>ZAP_AHEAD < n:
+            prefetch_write(&e[i + <uint32_t>ZAP_AHEAD + STREAM_AHEAD])
             look_ahead(m, e[i + <uint32_t>ZAP_AHEAD], e[i + <uint32_t>ZAP_CHAIN_AHEAD], chains)
         pte = e[i]
         if pte == 0 or (how != 0 and stays(pte, how)):
@@ -124,6 +127,8 @@ cdef void zap_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end, in
         if t == 0:
             return
         stop = leaf_end(m, a, end)
+        if stop < end:
+            prefetch_leaf(m, leaf_lookup(m, mm, stop))
         zap_leaf(m, mm, pte_in(m, t, a), <uint32_t>((stop - a) >> PAGE_SHIFT), how)
         a = stop
 
