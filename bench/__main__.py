@@ -1,4 +1,4 @@
-"""`python -m bench`: run the benchmarks, then print the table of ratios and targets. `make bench` is this.
+"""`python -m bench`: run the benchmarks, then print the table of ratios and targets, and draw it. `make bench` is this.
 
 Arguments that it does not know go to pytest: `python -m bench -k storm`.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.build import BUILD, load
+from bench.draw import draw
 from bench.table import build, emit
 
 FOLDER = Path(__file__).resolve().parent
@@ -33,6 +34,9 @@ def main() -> int:
         return int(status) or 1
     table = build(json.loads(run.read_text(encoding="utf-8")))
     emit(table, args.json)
+    drawn = draw(table, BUILD / "table.svg")
+    if args.json != "-" and drawn:
+        print(f"as a picture: {drawn}")
     return int(status)
 
 

@@ -41,4 +41,9 @@ def bench_start(race: Race, what: str) -> None:
          targets={"P14": "import numpy"} if what == "import vmcore" else {},
          pattern="child processes in turn, wall clock, start of the interpreter included, files cached",
          rounds=ROUNDS, warmup=WARM_UP, clock=time.perf_counter_ns)
+    if what == "vmcore --help":
+        times = race.benchmark.extra_info
+        race.also("vmcore --help, above a bare interpreter", unit="ms", against="150 ms", peer=150.0, target="help",
+                  ours=times["ours"]["median"] - times["peers"]["python -c pass"]["median"],
+                  pattern="the difference of the medians, against a bound")
     race.note(cpu_ms=ours.cpu_ms(), cpu_ms_of_import_numpy=numpy.cpu_ms(), cpu_ratio=ours.cpu_ms() / numpy.cpu_ms())

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 import vmcore
+import vmcore.designs
 from bench.streams import PAGE
 from vmcore import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from vmcore._fast.records import PG_SWAPCACHE
@@ -61,3 +62,20 @@ def map_anonymous(task: vmcore.Task, pages: int) -> int:
 def grown(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
     """What changed from one vmstat to the next."""
     return {name: after[name] - before[name] for name in after if after[name] != before[name]}
+
+
+def designs() -> dict[str, str]:
+    """The first kernel of each design of the reverse map, by what the design is."""
+    out: dict[str, str] = {}
+    for name, kernel in vmcore.KERNELS.items():
+        if "x86_64" in kernel.archs and not name.startswith(("lazy", "cow")):
+            rules = kernel.rules("x86_64")
+            tree = " in trees" if rules["avc_tree"] else ""
+            out.setdefault(kernel.rmap + tree, name)
+    return out
+
+
+def rmap_lookups(box: Box) -> int:
+    """Pages whose ptes the reverse map was asked for; where there is none, ptes that the walk of all mms looked at."""
+    finds = vmcore.designs.RMAP[vmcore.KERNELS[box.kernel].rmap].finds_pages
+    return box.vmstat()["rmap_pages_walked" if finds else "rmap_ptes_examined"]

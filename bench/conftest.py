@@ -12,7 +12,8 @@ from bench import SCALE
 from bench.race import Race
 from bench.table import line, rows_of
 
-GROUPS = ("startup", "limits", "touch", "fault", "storm", "intervals", "memory", "scenarios")  # in this order
+GROUPS = ("startup", "limits", "touch", "python", "fault", "calls", "reclaim", "storm", "intervals", "memory",
+          "scenarios")  # in this order
 
 
 @pytest.fixture

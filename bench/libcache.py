@@ -1,4 +1,4 @@
-"""libcachesim's LRU (PyPI) on page streams, in the form that it likes best.
+"""libcachesim's LRU and Clock (PyPI) on page streams, in the form that it likes best.
 
 That is a mapped oracleGeneral file (24 bytes a request), objects counted and not sized, default hash power, and C's
 process_trace on the calling thread. It decides evictions only: no page tables, no swap, no reverse map.
@@ -20,14 +20,15 @@ except ImportError as error:
     MISSING = f"libcachesim is not importable: {error}"
 
 REQUEST = np.dtype([("time", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<i8")])
-NAME = "libcachesim LRU"
+LRU, CLOCK = NAMES = "libcachesim LRU", "libcachesim Clock"
 
 
-class Lru:
-    """An LRU cache of so many pages."""
+class Cache:
+    """A cache of so many pages, by one of its policies."""
 
-    def __init__(self, capacity: int) -> None:
-        self._cache = libcachesim.LRU(capacity)
+    def __init__(self, name: str, capacity: int) -> None:
+        self._cache = {LRU: libcachesim.LRU, CLOCK: libcachesim.Clock}[name](capacity)
+        self.name = name
         self._reader: Any = None
         self.misses = 0.0
 

@@ -16,7 +16,7 @@ import numpy as np
 
 import vmcore
 from bench import streams
-from bench.boxes import Box, map_anonymous
+from bench.boxes import Box, designs, map_anonymous, rmap_lookups
 from bench.build import load
 from vmcore import intervals
 
@@ -104,17 +104,6 @@ def storm(kernel: str) -> Iterator[Path]:
     yield Path(f"storm, {kernel}", lambda: box.task.touch(addresses, write=True), PAGES)
 
 
-def designs() -> dict[str, str]:
-    """The first kernel of each design of the reverse map, by what the design is."""
-    out: dict[str, str] = {}
-    for name, kernel in vmcore.KERNELS.items():
-        if "x86_64" in kernel.archs and not name.startswith(("lazy", "cow")):
-            rules = kernel.rules("x86_64")
-            tree = " in trees" if rules["avc_tree"] else ""
-            out.setdefault(kernel.rmap + tree, name)
-    return out
-
-
 def reverse_map(design: str, kernel: str) -> Iterator[Path]:
     """Reclaim of pages that 8 tasks share, by the pages that are looked up (2.4: the ptes)."""
     pages, sharers = PAGES // 8, 8
@@ -122,14 +111,12 @@ def reverse_map(design: str, kernel: str) -> Iterator[Path]:
     box.fill()
     for _ in range(sharers - 1):
         box.task.fork()
-    finds = vmcore.kernels.RMAP[vmcore.KERNELS[kernel].rmap].finds_pages
-    counter = "rmap_pages_walked" if finds else "rmap_ptes_examined"
 
     def prepare() -> None:
         for task in box.machine.processes():
             task.touch_range(box.start, box.length, write=False)
 
-    yield Path(f"reverse map, {design}", lambda: box.machine.reclaim(pages), lambda: box.vmstat()[counter], prepare)
+    yield Path(f"reverse map, {design}", lambda: box.machine.reclaim(pages), lambda: rmap_lookups(box), prepare)
 
 
 def index(kind: type[intervals.Index]) -> Iterator[Path]:
