@@ -66,7 +66,7 @@ bench-track: build  ## instructions of the hot paths under valgrind, beside the 
 
 lint: build $(VENV)/.with-lint  ## ruff, cython-lint
 	@$(BIN)/ruff check src tests bench setup.py
-	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $$(find src bench -name "*.pyx" -o -name "*.pxd")
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $$(find src bench -name _build -prune -o -name "*.p[yx][xd]" -print)
 
 stubtest: build $(VENV)/.with-lint  ## the .pyi stubs against the built modules
 	@$(BIN)/python -m mypy.stubtest --allowlist stubtest-allow.txt --ignore-unused-allowlist \

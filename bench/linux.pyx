@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""What the kernel of this host takes for the same work: anonymous faults, pairs of mmap and munmap, splits of a mapping.
+"""What the kernel of this host takes for the same work: anonymous faults, mmap and munmap, splits of a mapping.
 
 Small pages only (MADV_NOHUGEPAGE), as the simulated kernels have them. Each returns the CPU time of the thread in ns.
 """
@@ -50,11 +50,11 @@ def write_faults(size_t pages):
 def map_pairs(size_t n):
     """n times: map a page, unmap it."""
     cdef int64_t begin
-    cdef size_t i
+    cdef size_t _i
     cdef void *p
     with nogil:
         begin = now()
-        for i in range(n):
+        for _i in range(n):
             p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             munmap(p, PAGE)
         begin = now() - begin

@@ -25,8 +25,8 @@ from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
 from vmcore._fast.pool cimport pool_alloc, pool_free, pool_init, pool_reserve, safe_point
 from vmcore._fast.records cimport (
     CACHE_DENTRY, CACHE_FILP, CACHE_INODE, CACHE_RADIX, DEV_FILE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED,
-    HOST_NOMEM, PG_ANON, PG_DIRTY, PG_LOCKED, PG_READAHEAD, PG_SWAPCACHE, PG_TABLE, PG_UPTODATE, PG_WRITEBACK, POOL_FILE,
-    POOL_RADIX, VM_RAND_READ, VM_SEQ_READ, ZONE_DMA, file_t, frame_t, machine_t, radix_node_t, vma_t)
+    HOST_NOMEM, PG_ANON, PG_DIRTY, PG_LOCKED, PG_READAHEAD, PG_SWAPCACHE, PG_TABLE, PG_UPTODATE, PG_WRITEBACK,
+    POOL_FILE, POOL_RADIX, VM_RAND_READ, VM_SEQ_READ, ZONE_DMA, file_t, frame_t, machine_t, radix_node_t, vma_t)
 from vmcore._fast.slab cimport LEDGER_PAGE_CACHE, cache_alloc, cache_free, ledger_note
 from vmcore._fast.swap cimport free_swap_and_cache
 

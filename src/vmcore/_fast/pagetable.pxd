@@ -66,7 +66,7 @@ cdef inline uint32_t leaf_cached(machine_t *m, uint32_t mm, uint64_t addr) noexc
     return p.leaf
 
 cdef inline void prefetch_leaf(machine_t *m, uint32_t leaf) noexcept nogil:
-    """The beginning of the table that a walk comes to next: the streams of the host's own prefetcher end with a page."""
+    """The beginning of the table that a walk comes to next: streams of the host's own prefetcher end with a page."""
     cdef uint64_t *first = &m.ptes[<uint64_t>leaf << m.pt_shift]
     cdef int i
     if leaf != 0:

@@ -46,7 +46,7 @@ cdef inline uint32_t look_up(machine_t *m, uint32_t mm, uint64_t addr, uint64_t 
 
 
 cdef inline void prefetch_fault(machine_t *m, uint32_t pte) noexcept nogil:
-    """The entry has arrived: what a fault on it will want. The slot's map and cache entry of a page that is swapped out;
+    """The entry has arrived: what a fault on it will want. Map and cache entry of the slot of a page that is out;
     the record and mapcount of one that may not be written (a read of it faults as little as any other)."""
     cdef uint64_t e = m.ptes[pte]
     cdef uint64_t slot

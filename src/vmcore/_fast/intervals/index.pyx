@@ -188,7 +188,7 @@ cdef class Index:
         """Insert intervals, numbers or arrays of shape (n,) of integers; equal ones may be there more than once.
 
         Without values each gets its number in the order of insertion over the life of the index. TypeError or
-        ValueError, and nothing has happened, for what is no interval of u64; MemoryError, with those before it inserted.
+        ValueError, and nothing has happened, for what is no interval of u64; MemoryError, with those before it in.
         """
         a, b = ranges(starts, lasts, copy=True)
         if values is None:
