@@ -48,8 +48,8 @@ fuzz-kernel: build $(VENV)/.with-test  ## random system calls on Linux and on vm
 SANITIZED := build/sanitize
 sanitize:  ## the whole test suite under address and undefined-behaviour sanitizers (half an hour)
 	@mkdir -p $(SANITIZED)
-	@tar cf - --exclude='*.so' --exclude='src/*.c' --exclude=__pycache__ Makefile setup.py pyproject.toml README.md \
-	    LICENSE MANIFEST.in src tests bench | tar xf - -C $(SANITIZED)
+	@tar cf - --exclude='*.so' --exclude='src/*.c' --exclude=__pycache__ --exclude=_build Makefile setup.py \
+	    pyproject.toml README.md LICENSE MANIFEST.in src tests bench docs | tar xf - -C $(SANITIZED)
 	@$(MAKE) --no-print-directory -C $(SANITIZED) VMCORE_SANITIZE=1 VMCORE_OPT=1 .venv/.with-test
 	@cd $(SANITIZED) && LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \

@@ -177,7 +177,7 @@ _HOME = {
 }
 _MODULES = frozenset({
     "cost", "designs", "errors", "footprint", "intervals", "invariants", "kernels", "machine", "report", "rules",
-    "scenario", "stats", "task", "trace",
+    "scenario", "stats", "sweep", "task", "trace",
 })
 
 

@@ -6,6 +6,8 @@ import gc
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -591,3 +593,27 @@ def test_pickle_points_to_save() -> None:
         with pytest.raises(TypeError, match=r"save\(path\) writes it"):
             pickle.dumps(thing)
     assert duplicate(m.task(1)) == m.task(1)
+
+
+# ---------------------------------------------------------------- import
+
+
+def test_import_waits_for_numpy_until_a_name_is_used():
+    done = subprocess.run(
+        [sys.executable, "-c",
+         "import sys, vmcore, vmcore.cli\n"
+         "assert not [name for name in sys.modules if name == 'numpy' or name.startswith('vmcore._fast')]\n"
+         "assert {'Machine', 'KERNELS', 'intervals', '__version__'} <= set(dir(vmcore))\n"
+         "assert vmcore.Machine is vmcore.machine.Machine and 'numpy' in sys.modules\n"],
+        capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", vmcore.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(vmcore, name) is getattr(vmcore, name)
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match="module 'vmcore' has no attribute 'Machin'"):
+        vmcore.Machin   # noqa: B018
