@@ -68,7 +68,7 @@ def test_every_scenario_is_measured() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc/self/status")
 def test_what_python_takes_is_measured() -> None:
     for calls, assumed in size.PYTHON.items():
-        assert python_of(calls, "steps") == pytest.approx(assumed, rel=0.25)     # of another build, Python or host
+        assert assumed / 2 < (python_of(calls, "steps") or 0) < 2 * assumed       # of another build, Python or host
 
 
 def test_tables_that_are_half_used_take_half() -> None:

@@ -4,6 +4,7 @@ Every call into the engine goes through ``Run.call``, which takes its time: what
 call and in none of them is Python's share (``seconds_outside_engine``).
 """
 
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -203,7 +204,7 @@ def run(scenario: Scenario, kernel: str, *, seed: int = 0, progress: Progress | 
     ``CannotRun`` is raised if the kernel lacks a call. A broken invariant or an OOM kill makes ``ok`` false and is
     named in ``problems``; Ctrl-C raises ``Interrupted``, which carries what was measured until then.
     """
-    if not isinstance(scenario, Scenario):
+    if isinstance(scenario, (str, os.PathLike)):
         raise TypeError(f"scenario must be what scenario.load() gives, not {scenario!r}")
     before = host_bytes("VmRSS")
     one = Run(scenario, kernel, seed, progress, costs)
