@@ -1,10 +1,10 @@
 """Say what a run will take of the host's memory, before it takes it.
 
-For each kernel the bytes of the engine's records at the scenario's peak, pool by pool, from sizes alone, and in sum the
-peak of resident memory that `vmcore run` adds to a process that has imported vmcore, within 10 %. "full use" is what
-the same machine takes at most if every frame and swap slot holds a page that two page tables name, and contents are
-written (Task.write). The scenario is not simulated, so the answer comes at once for machines of any size; what Python
-and the program itself take is measured, in a small run in a process of its own.
+For each kernel the bytes of the engine's records at the scenario's peak, pool by pool, from sizes alone, and in sum
+the peak of resident memory that `vmcore run` adds to a process that has imported vmcore.Machine, within 10 %. "full
+use" is what the same machine takes at most if every frame and swap slot holds a page that two page tables name, and
+contents are written (Task.write). The scenario is not simulated, so the answer comes at once for machines of any size;
+what Python and the program itself take is measured, in a small run in a process of its own.
 
 Exit status: 0, whether or not the host has so much.
 """
@@ -46,6 +46,7 @@ import vmcore
 def resident(field):
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":"))
+vmcore.Machine      # with it come numpy and the engine
 imported = resident("VmRSS")
 from vmcore.cli import main
 with contextlib.redirect_stdout(io.StringIO()):

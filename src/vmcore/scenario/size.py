@@ -48,8 +48,8 @@ class Prediction(NamedTuple):
 
 
 def predict(scenario: Scenario, kernel: str, python: int | None = None) -> Prediction:
-    """The peak of the resident memory of a process that runs it (``vmcore run``), less what ``import vmcore`` takes.
-    ``python``: of that, what is neither pool nor check(), if it is known better than PYTHON has it."""
+    """The peak of the resident memory of a process that runs it (``vmcore run``), less what importing vmcore.Machine
+    takes. ``python``: of that, what is neither pool nor check(), if it is known better than PYTHON has it."""
     preset = vmcore.KERNELS[kernel]
     ram = int(scenario.ram)
     frames = ram // PAGE_SIZE
