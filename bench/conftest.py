@@ -12,7 +12,7 @@ from bench import SCALE
 from bench.race import Race
 from bench.table import line, rows_of
 
-GROUPS = ("startup", "limits", "touch", "python", "fault", "calls", "reclaim", "storm", "intervals", "memory",
+GROUPS = ("startup", "limits", "touch", "python", "fault", "calls", "reclaim", "storm", "intervals", "memory", "cores",
           "scenarios")  # in this order
 
 

@@ -28,6 +28,7 @@ TARGETS = {
     "P12": Target(5, None),
     "P13": Target(None, 0.3),
     "P14": Target(1.3, None),
+    "P15": Target(None, 0.65),
     "help": Target(None, 1, label="CLI"),
     "one touch": Target(None, 1, label="py"),
     "batch": Target(None, 1.2, label="py"),
