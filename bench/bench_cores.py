@@ -57,8 +57,8 @@ def bench_two_kernels(race: Race, tmp_path: Path) -> None:
          clock=time.perf_counter_ns,
          pattern=f"vmcore compare --jobs 2 and --jobs 1 in turn, {KERNELS.replace(',', ' and ')}; wall clock of the "
                  "whole command, in which others of the host have their share too")
-    # What is lost: the longer kernel alone would be the best; two that share memory take more CPU time each; the rest is
-    # waiting for a processor that others have.
+    # What is lost: the longer kernel alone would be the best; two that share memory take more CPU time each; the rest
+    # is waiting for a processor that others have.
     alone = one.middle()
     best, dearer = max(alone) / sum(alone), median(two.cpu) / median(one.cpu)
     race.note(best_for_these_two=best, cpu_time_beside_another=dearer, with_the_cores_to_themselves=best * dearer)

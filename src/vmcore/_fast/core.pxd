@@ -22,6 +22,9 @@ cdef class Core:
     cdef int release(self) except -1
     # claim() for a call of task pid (0: none): it must live, and the host must have room for one stretch.
     cdef machine_t *enter(self, uint32_t pid) except NULL
+    # The same for a call that takes no host memory, and is what a user needs where there is no more: check, questions,
+    # exit, munmap. The caller clears m.host_error, which says that the host had no room.
+    cdef machine_t *enter_light(self, uint32_t pid) except NULL
     # End of a call, and what happened in it as an exception. index: place in a batch.
     cdef int leave(self, uint32_t pid, int64_t index) except -1
     cdef int trouble(self, uint32_t pid, int64_t index) except -1

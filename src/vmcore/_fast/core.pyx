@@ -319,15 +319,23 @@ cdef class Core:
         return 0
 
     cdef machine_t *enter(self, uint32_t pid) except NULL:
+        cdef machine_t *m = self.enter_light(pid)
+        if m.host_error != 0:
+            m.current = 0
+            m.host_error = 0
+            vm_release(&self.busy)
+            raise MemoryError(f"the host has only {host_available()} bytes left")
+        return m
+
+    cdef machine_t *enter_light(self, uint32_t pid) except NULL:
         cdef machine_t *m = self.claim()
         if pid != 0 and (pid >= m.pools[POOL_TASK].next or m.tasks[pid].state != TASK_ALIVE):
             vm_release(&self.busy)
             known = pid < m.pools[POOL_TASK].next
             raise ProcessLookupError(ESRCH, f"task {pid} is dead" if known else f"there is no task {pid}")
-        if pool_reserve_all(m) != 0 or pool_reserve(m, POOL_TASK, 16) != 0 or pool_reserve(m, POOL_FILE, 16) != 0:
-            m.host_error = 0
-            vm_release(&self.busy)
-            raise MemoryError(f"the host has only {host_available()} bytes left")
+        m.host_error = 0
+        if pool_reserve_all(m) == 0 and pool_reserve(m, POOL_TASK, 16) == 0:
+            pool_reserve(m, POOL_FILE, 16)
         m.current = pid
         return m
 

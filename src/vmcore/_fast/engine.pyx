@@ -218,7 +218,7 @@ cdef class Engine(Calls):
         return r
 
     def exit(self, uint32_t pid):
-        cdef machine_t *m = self.enter_task(pid)
+        cdef machine_t *m = self.enter_task_light(pid)
         with nogil:
             do_exit(m, pid, KILLED_NOT)
         self.leave(pid, -1)
@@ -370,10 +370,11 @@ cdef class Engine(Calls):
 
     def check(self, uint64_t walk):
         """Numbers of a check that holds, as a dict; KernelBug if it does not."""
-        cdef machine_t *m = self.enter(0)
+        cdef machine_t *m = self.enter_light(0)
         cdef check_report r
         cdef uint32_t *frames = <uint32_t *>calloc(m.nr_frames + 1, sizeof(uint32_t))
         cdef uint16_t *slots = <uint16_t *>calloc(m.slots_used + 1, sizeof(uint16_t))
+        m.host_error = 0        # pool_reserve() left enough for these two
         memset(&r, 0, sizeof(r))
         if frames != NULL and slots != NULL:
             with nogil:

@@ -43,8 +43,10 @@ cdef void pool_destroy(pool_t *p) noexcept nogil
 cdef int pool_reserve(machine_t *m, int id, uint64_t n) noexcept nogil
 # Headroom in every pool for one stretch between safe points; called by every boundary entry and safe point.
 cdef int pool_reserve_all(machine_t *m) noexcept nogil
-# Bytes that the host (or its cgroup) still has for us, now.
+# Bytes that the host, our cgroups and RLIMIT_RSS still have for us, now.
 cdef uint64_t host_available() noexcept nogil
 # A safe point: host signals (Ctrl-C), then pool_reserve_all. 0, or negative with m.host_error set: unwind, change
 # nothing more.
 cdef int safe_point(machine_t *m) noexcept nogil
+# Half of one, for what only looks and takes no records: whether there was a host signal; m.host_error says so too.
+cdef bint interrupted(machine_t *m) noexcept nogil

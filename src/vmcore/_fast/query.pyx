@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from vmcore._fast.filemap cimport RADIX_PAGE, RADIX_TAG, find_page, radix_next
 from vmcore._fast.pagetable cimport (
     leaf_end, next_leaf, pte_in, pte_is_file, pte_is_marker, pte_is_swap, pte_pfn, pte_pgoff, pte_present, pte_swp)
-from vmcore._fast.pool cimport safe_point
+from vmcore._fast.pool cimport interrupted
 from vmcore._fast.records cimport (
     PG_DIRTY, PTE_A, PTE_ANON, PTE_D, PTE_RW, PTE_SPECIAL, VM_NONLINEAR, machine_t, vma_t,
 )
@@ -83,7 +83,7 @@ cdef int mincore_cached(machine_t *m, const vma_t *v, uint64_t page, uint64_t en
             return 0
         index += 1
         looked += 1
-        if looked % SAFE_BATCH == 0 and safe_point(m) != 0:
+        if looked % SAFE_BATCH == 0 and interrupted(m):
             return -EINTR
 
 
@@ -110,7 +110,7 @@ cdef int mincore_vma(machine_t *m, uint32_t vma, uint64_t page, uint64_t end, ui
             elif pte_is_file(pte):
                 out[at] = find_page(m, v.file, pte_pgoff(pte)) != 0
             addr += 4096
-        if safe_point(m) != 0:
+        if interrupted(m):
             return -EINTR
     return 0
 

@@ -6,3 +6,4 @@ from vmcore._fast.records cimport machine_t
 cdef class Calls(Core):
     # enter() for a call of a task, which 0 is not.
     cdef machine_t *enter_task(self, uint32_t pid) except NULL
+    cdef machine_t *enter_task_light(self, uint32_t pid) except NULL

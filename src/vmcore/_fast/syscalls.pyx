@@ -33,6 +33,15 @@ cdef class Calls(Core):
             raise ProcessLookupError(ESRCH, "there is no task 0")
         return self.enter(pid)
 
+    cdef machine_t *enter_task_light(self, uint32_t pid) except NULL:
+        """The same for a call that may be made where the host has no more."""
+        cdef machine_t *m
+        if pid == 0:
+            raise ProcessLookupError(ESRCH, "there is no task 0")
+        m = self.enter_light(pid)
+        m.host_error = 0
+        return m
+
     # ---------------------------------------------------------------- calls
 
     def mmap(
@@ -50,7 +59,7 @@ cdef class Calls(Core):
         return address_or_errno(r)
 
     def munmap(self, uint32_t pid, uint64_t addr, uint64_t length):
-        cdef machine_t *m = self.enter_task(pid)
+        cdef machine_t *m = self.enter_task_light(pid)
         cdef int r
         with nogil:
             r = m.calls.munmap(m, pid, addr, length)
@@ -154,7 +163,7 @@ cdef class Calls(Core):
     def pagemap(self, uint32_t pid, uint64_t first, uint64_t n):
         out = np.zeros(n, records.pagemap_t)
         cdef Py_buffer b
-        cdef machine_t *m = self.enter_task(pid)
+        cdef machine_t *m = self.enter_task_light(pid)
         PyObject_GetBuffer(out, &b, PyBUF_SIMPLE)
         with nogil:
             pagemap_fill(m, m.tasks[pid].mm, first, n, <pagemap_t *>b.buf)
@@ -166,7 +175,7 @@ cdef class Calls(Core):
         """Array of bool, or a negative errno. The caller sees to it that the pages are no more than there can be."""
         out = np.zeros((length + 4095) // 4096, np.bool_)
         cdef Py_buffer b
-        cdef machine_t *m = self.enter_task(pid)
+        cdef machine_t *m = self.enter_task_light(pid)
         cdef int r
         PyObject_GetBuffer(out, &b, PyBUF_SIMPLE)
         with nogil:
@@ -177,7 +186,7 @@ cdef class Calls(Core):
 
     def maps(self, uint32_t pid):
         """(vma, start, end, flags, pgoff, file name) of each VMA, by address. pgoff is what /proc/PID/maps shows."""
-        cdef machine_t *m = self.enter_task(pid)
+        cdef machine_t *m = self.enter_task_light(pid)
         cdef uint32_t v = m.mms[m.tasks[pid].mm].mmap
         cdef uint64_t pgoff
         cdef uint64_t whole = (<uint64_t>1 << (52 if m.rules.word_size == 8 else 20)) - 1   # pages in a word of bytes
@@ -195,7 +204,7 @@ cdef class Calls(Core):
     def smaps(self, uint32_t pid, uint32_t vma):
         """Bytes of one VMA by the lines of smaps."""
         cdef smaps_t s
-        cdef machine_t *m = self.enter_task(pid)
+        cdef machine_t *m = self.enter_task_light(pid)
         memset(&s, 0, sizeof(s))
         if vma == 0 or vma >= m.pools[POOL_VMA].next or m.vmas[vma].mm != m.tasks[pid].mm:
             self.leave(pid, -1)
@@ -207,7 +216,7 @@ cdef class Calls(Core):
 
     def mm(self, uint32_t pid):
         """The mm record of a task, as a dict."""
-        cdef machine_t *m = self.enter_task(pid)
+        cdef machine_t *m = self.enter_task_light(pid)
         cdef mm_t mm = m.mms[m.tasks[pid].mm]
         self.leave(pid, -1)
         return mm
