@@ -11,6 +11,7 @@ TESTS ?= tests
 MINUTES ?= 10
 PROFILE ?=
 TRACK ?=
+GROWTH ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +22,7 @@ BUILD_TOOLS := 'setuptools>=77' 'Cython>=3.1' 'numpy>=2' msgspec
 
 export VMCORE_DEBUG
 
-.PHONY: demo test build counters fuzz sanitize fuzz-kernel bench bench-quick bench-track lint stubtest docs clean help
+.PHONY: demo test build counters fuzz sanitize fuzz-kernel bench bench-quick growth bench-track lint stubtest docs clean help
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
@@ -60,6 +61,9 @@ bench: build $(VENV)/.with-bench  ## benchmarks: ratios within one run, exact co
 
 bench-quick: build $(VENV)/.with-bench  ## the same at a tenth of every size
 	@BENCH_SCALE=0.1 $(BIN)/python -m bench
+
+growth: build $(VENV)/.with-bench $(VENV)/.with-report  ## cost against RAM, tasks, VMAs, and what breaks first; GROWTH=--large
+	@$(BIN)/python -m bench.growth $(GROWTH)
 
 bench-track: build  ## instructions of the hot paths under valgrind, beside the committed ones; TRACK=--write
 	@$(BIN)/python -m bench.track $(TRACK)
