@@ -91,6 +91,12 @@ map_odd = op("mmap", addrs, lens, st.sampled_from((3, 0, 8, 0xFF, 0x01000003)),
                   PRIVATE | ANON | MAP["growsdown"], SHARED | ANON | MAP["growsdown"] | FIXED,
                   PRIVATE | ANON | FIXED | MAP["hugetlb"], PRIVATE | ANON | MAP["sync"] | FIXED),
              st.none(), bits(0, 0, 0, 1, PAGE))
+# flags that go together; MAP_DROPPABLE is 8
+map_strange = mmap(bits(PRIVATE, PRIVATE, PRIVATE, SHARED, 8),
+                   bits(FIXED, FIXED | MAP["locked"] | MAP["noreserve"], FIXED | MAP["populate"] | MAP["nonblock"],
+                        FIXED | MAP["locked"] | MAP["nonblock"], FIXED | MAP["locked"] | MAP["populate"],
+                        MAP["fixed_noreplace"] | MAP["populate"], FIXED | MAP["growsdown"] | MAP["locked"],
+                        FIXED | MAP["stack"] | MAP["noreserve"]))
 munmap = op("munmap", addrs, lens)
 mprotect = op("mprotect", addrs, lens,
               mostly(prots, st.sampled_from((8, 0x10, 0x01000003, 0x02000001))))
@@ -125,6 +131,11 @@ def mremap(where: st.SearchStrategy[int] = addrs, flags: st.SearchStrategy[int] 
         mostly(places, addrs, 5))
 
 
+# around whole page tables, which mremap moves at once
+tables = st.integers(1, 4).map(lambda n: WINDOW + (n * 512 - 480) * PAGE)
+map_tables = mmap(either, st.just(FIXED), tables, big)
+move_tables = st.builds(lambda p, a, off, n, f, to: Draft(p, "mremap", (a + off * PAGE, n, n, f, to + off * PAGE)),
+                        procs, tables, bits(0, 0, 0, 1, 8), big, bits(3, 3, 7), tables)
 mlock = op("mlock", addrs, lens)
 mlock2 = op("mlock2", addrs, lens, bits(0, 1, 1, 1, 2))
 munlock = op("munlock", addrs, lens)
@@ -149,10 +160,13 @@ def truncate(files: Iterable[str] = ALL_FILES) -> Strategy:
     return op("ftruncate", st.sampled_from(sorted(files)), sizes)
 
 
+inside = st.tuples(st.integers(0, 20), mostly(st.just(0), odd, 3)).map(lambda p: p[0] * PAGE + p[1])
+
+
 def file_ops(files: Iterable[str] = ALL_FILES) -> list[Strategy]:
     name = st.sampled_from(sorted(files))
     return [truncate(files), op("punch", name, mostly(file_offsets, sizes), mostly(small, bad_lengths)),
-            op("fread", name, file_offsets), op("fread", name, file_offsets), op("fwrite", name, file_offsets, values)]
+            op("fread", name, inside), op("fread", name, inside), op("fwrite", name, inside, values)]
 
 
 grows = mmap(private, bits(FIXED | MAP["growsdown"]), places, small)
@@ -162,38 +176,38 @@ map_far = mmap(either, st.just(FIXED), far, small)
 touch_far = op("touch", mostly(under, far, 6), st.sampled_from("rw"))
 
 PROFILES: dict[str, list[Strategy]] = {
-    "mapping": [*[map_anon] * 4, *[map_hint] * 3, map_big, map_odd, *[munmap] * 3, *[mprotect] * 4, *[write] * 3, touch,
-                read, advise(FLAG_ADVICE), advise(("dontdump", "dodump")), fork, mremap()],
-    "cow": [*[map_plain] * 3, map_anon, mmap_file(MEMFDS), *[write] * 6, *[touch] * 3, *[read] * 4, *[fork] * 2, leave,
-            munmap, mprotect, advise(("dontneed", "free", "wipeonfork", "dontfork")), mremap()],
+    "mapping": [*[map_anon] * 4, *[map_hint] * 3, map_big, map_odd, map_strange, *[munmap] * 3, *[mprotect] * 4,
+                *[write] * 3, touch, read, advise(FLAG_ADVICE), advise(("dontdump", "dodump")), fork, mremap()],
+    "cow": [*[map_plain] * 3, map_anon, mmap_file(MEMFDS), *[write] * 6, *[touch] * 3, *[read] * 4, *[fork] * 2,
+            leave, munmap, mprotect, advise(("dontneed", "free", "wipeonfork", "dontfork")), mremap(),
+            mmap_file(ALL_FILES), truncate(),
+            advise(("pageout", "cold", "populate_write", "populate_read", "guard_install", "dontfork"))],
     "files": [*[mmap_file(ALL_FILES)] * 5, *file_ops(), *file_ops(), *[touch] * 4, *[write] * 3, *[read] * 2, mincore,
               msync, munmap, mprotect, fork, leave, advise(PAGE_ADVICE), advise(("remove", "dontneed")), mremap(),
               remap_file_pages, map_plain],
-    "locking": [*[map_anon] * 3, map_hint, mmap_file(MEMFDS), *[mlock] * 3, *[mlock2] * 2, *[munlock] * 3, mlockall,
-                munlockall, memlock, cap, *[touch] * 2, write, munmap, mprotect, mremap(), fork, leave, brk,
-                advise(("dontneed", "dontneed_locked", "free", "pageout", "cold", "guard_install"))],
-    "advice": [*[map_anon] * 4, mmap_file(ALL_FILES), *[advise(FLAG_ADVICE)] * 4, *[advise(PAGE_ADVICE)] * 4,
-               *[advise(GUARDS)] * 2, *[write] * 3, *[touch] * 3, read, munmap, mprotect, fork, leave, mincore, mlock,
-               op("madvise", addrs, lens, st.integers(0, 30))],
+    "locking": [*[map_anon] * 3, map_hint, map_strange, mmap_file(ALL_FILES), *[mlock] * 3, *[mlock2] * 2,
+                *[munlock] * 3, mlockall, munlockall, memlock, cap, *[touch] * 2, write, munmap, mprotect, mremap(),
+                fork, leave, brk, advise(("dontneed", "dontneed_locked", "free", "pageout", "cold", "guard_install"))],
+    "advice": [*[map_anon] * 3, map_strange, mmap_file(ALL_FILES), *[advise(FLAG_ADVICE)] * 4,
+               *[advise(PAGE_ADVICE)] * 4, *[advise(GUARDS)] * 2, *[write] * 3, *[touch] * 3, read, munmap, mprotect,
+               fork, leave, mincore, mlock, op("madvise", addrs, lens, st.integers(0, 30))],
     "heap": [*[brk] * 7, mmap(either, fixed_extra, heap), mmap_file(MEMFDS, heap), op("munmap", heap, small),
              op("mprotect", heap, small, prots), *[op("write", heap, values)] * 3,
              op("touch", heap, st.sampled_from("rw")), op("read", heap), limit, limit, mlockall, munlockall, memlock,
              cap, fork, leave, map_hint, op("mlock", heap, small),
-             op("mremap", heap, small, small, bits(1, 0), st.just(0)),
-             advise(("dontneed", "dontdump"), heap)],
-    "mremap": [*[map_anon] * 4, mmap_file(ALL_FILES), *[mremap()] * 6, mremap(below_top), *[write] * 4, touch, read,
-               munmap, mprotect, fork, mlock, limit,
-               advise(("dontdump", "dontneed", "guard_install", "dontfork", "wipeonfork")),
-               truncate(MEMFDS)],
+             op("mremap", heap, small, small, bits(1, 0), st.just(0)), advise(("dontneed", "dontdump"), heap)],
+    "mremap": [*[map_anon] * 4, mmap_file(ALL_FILES), *[mremap()] * 6, mremap(below_top), *[map_tables] * 2,
+               *[move_tables] * 2, *[write] * 4, touch, read, munmap, mprotect, fork, mlock, limit,
+               advise(("dontdump", "dontneed", "guard_install", "dontfork", "wipeonfork")), truncate(MEMFDS)],
     "shared": [*[map_shared] * 5, mmap(shared, hint_extra, st.just(0)), *[write] * 5, *[read] * 4, *[touch] * 3,
                *[fork] * 2, leave, munmap, mprotect, mremap(), advise(PAGE_ADVICE), advise(("remove", "dontneed")),
                mincore, mlock, map_plain, remap_file_pages, advise(GUARDS)],
-    "mixed": [map_anon, map_plain, map_shared, map_hint, map_odd, mmap_file(ALL_FILES), munmap, mprotect, mremap(),
-              advise(FLAG_ADVICE), advise(PAGE_ADVICE), advise(GUARDS), mlock, mlock2, munlock, mlockall, munlockall,
-              msync, mincore, brk, remap_file_pages, memlock, limit, stack_limit, cap, fork, leave, touch,
-              touch, write, write, read, read, *file_ops()],
-    "stacks": [*[grows] * 3, *[grows_far] * 2, map_plain, map_far, map_anon, *[touch] * 4, *[touch_far] * 4, write,
-               read, munmap, mprotect,
+    "mixed": [map_anon, map_plain, map_shared, map_hint, map_odd, map_strange, op("exec"), mmap_file(ALL_FILES),
+              munmap, mprotect, mremap(), advise(FLAG_ADVICE), advise(PAGE_ADVICE), advise(GUARDS), mlock, mlock2,
+              munlock, mlockall, munlockall, msync, mincore, brk, remap_file_pages, memlock, limit, stack_limit, cap,
+              fork, leave, touch, touch, write, write, read, read, *file_ops()],
+    "stacks": [*[grows] * 3, *[grows_far] * 2, map_strange, munlockall, map_plain, map_far, map_anon, *[touch] * 4,
+               *[touch_far] * 4, write, read, munmap, mprotect,
                op("mprotect", far, small, st.sampled_from((0x01000003, 0x01000001, 0x01000000))),
                *[advise(GUARDS)] * 4, advise(("dontneed", "free", "populate_write", "remove")), mlock, stack_limit,
                limit, fork, leave, mremap(), mlockall],

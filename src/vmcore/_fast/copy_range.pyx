@@ -11,8 +11,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
     machine_t, mm_t, vma_t, frame_t, PAGE_SHIFT, PG_DIRECT, PTE_A, PTE_ANON, PTE_D, PTE_EXCLUSIVE, PTE_P,
-    PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ANON, VM_MAYWRITE, VM_NONLINEAR, VM_RESERVED, VM_SHARED,
-    VM_WIPEONFORK)
+    PTE_PROTNONE, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RMAP_NODES_ANON, VM_MAYBE_GUARD, VM_MAYWRITE, VM_NONLINEAR,
+    VM_RESERVED, VM_SHARED, VM_WIPEONFORK)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl
 from vmcore._fast.counters cimport count, count_n, FORK_PTES_COPIED, FORK_TABLES, FORK_VMAS_SKIPPED
@@ -193,7 +193,7 @@ cdef int copy_ptes_chained(machine_t *m, uint32_t cmm, uint32_t vma, uint64_t ad
 
 cdef int copy_page_range(machine_t *m, uint32_t cmm, uint32_t pmm, uint32_t child, uint32_t parent) noexcept nogil:
     """Every pte of the parent's vma. A table is made for the child wherever the parent has one, even if it is empty.
-    With rules.fork_skips_unfaulted a vma without anonymous pages is left to the child's own faults."""
+    With rules.fork_skips_unfaulted a vma without anonymous pages and markers is left to the child's own faults."""
     cdef vma_t *v = &m.vmas[parent]
     cdef uint32_t chained = m.rules.rmap_nodes
     cdef uint64_t keep = ~<uint64_t>0
@@ -204,7 +204,8 @@ cdef int copy_page_range(machine_t *m, uint32_t cmm, uint32_t pmm, uint32_t chil
     cdef int err
     if v.flags & <uint32_t>VM_WIPEONFORK:
         return 0
-    if m.rules.fork_skips_unfaulted and v.anon_vma == 0 and not v.flags & <uint32_t>(VM_RESERVED | VM_NONLINEAR):
+    if m.rules.fork_skips_unfaulted and v.anon_vma == 0 and not v.flags & <uint32_t>(
+            VM_RESERVED | VM_NONLINEAR | VM_MAYBE_GUARD):
         count(m, FORK_VMAS_SKIPPED)
         return 0
     if (v.flags & <uint32_t>(VM_SHARED | VM_MAYWRITE)) == <uint32_t>VM_MAYWRITE:

@@ -8,8 +8,8 @@ access is SIGSEGV, a call that faults pages in fails there with EFAULT. It does 
     fork, mremap                                           it goes along
     munmap, exit, MADV_GUARD_REMOVE                        it goes
 
-A vma that ever got one says so (VM_MAYBE_GUARD) and has an anon_vma, so that fork copies its page tables; neither is
-taken back. The flag need not be equal for a merge, and what comes of one has it.
+A vma that ever got one says so (VM_MAYBE_GUARD), so that fork copies its page tables; private anonymous memory gets its
+anon_vma too. Neither is taken back. The flag need not be equal for a merge, and what comes of one has it.
 """
 from libc.errno cimport EINVAL, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
@@ -33,7 +33,7 @@ cdef int guard_install(machine_t *m, uint32_t vma, uint64_t start, uint64_t end)
     cdef uint32_t pte
     if m.vmas[vma].flags & (UNFIT | VM_LOCKED):
         return -EINVAL
-    if m.rmap.anon_prepare(m, vma) < 0:
+    if m.vmas[vma].file == 0 and m.rmap.anon_prepare(m, vma) < 0:
         return -ENOMEM
     m.vmas[vma].flags |= VM_MAYBE_GUARD
     zap_range(m, vma, start, end, ZAP_PAGES)
