@@ -96,11 +96,11 @@ _NLIMITS = 11  # RLIM_NLIMITS of 2.6.5
 I32_MAX = (1 << 31) - 1
 _STATES = {records.TASK_ALIVE: "R (running)", records.TASK_DYING: "R (running)", records.TASK_DEAD: "X (dead)"}
 _PAGE = 4096
-# VmFlags of smaps by bit of vm_flags. Protection keys (bit 9) have no letters; nobody sets bit 27
+# VmFlags of smaps by bit of vm_flags, in their order: droppable memory is bit 40 there. Protection keys have no letters
 _VM_LETTERS = {
     0: "rd", 1: "wr", 2: "ex", 3: "sh", 4: "mr", 5: "mw", 6: "me", 7: "ms", 8: "gd", 10: "pf", 11: "gu", 12: "nl",
     13: "lo", 14: "io", 15: "sr", 16: "rr", 17: "dc", 18: "de", 19: "lf", 20: "ac", 21: "nr", 22: "ht", 23: "sf",
-    24: "dp", 25: "wf", 26: "dd", 28: "mm", 29: "hg", 30: "nh", 31: "mg",
+    25: "wf", 26: "dd", 28: "mm", 29: "hg", 30: "nh", 31: "mg", 24: "dp",
 }  # fmt: skip
 
 

@@ -58,6 +58,7 @@ class Writer:
     def __init__(self) -> None:
         self.alive = {0: _Idea()}
         self.born = 1
+        self.limited = False
         self.ops: list[Op] = []
 
     def write(self, draft: Draft) -> None:
@@ -70,11 +71,14 @@ class Writer:
                 return
             self.alive[self.born] = _Idea(idea.pages, idea.brk)
             self.born += 1
+        elif draft.name == "exec" and self.limited:
+            return                      # the runner itself may not fit any more
         elif draft.name == "exit":
             if len(self.alive) == 1:
                 return
             del self.alive[proc]
         else:
+            self.limited |= draft.name == "setrlimit"
             self.note(idea, draft.name, args)
         self.ops.append(Op(proc, draft.name, args))
 

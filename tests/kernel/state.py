@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from tests.kernel.script import OWN, PAGE, show_addr
 
-# VmFlags of smaps, by bit of vm_flags. Left out: sd, which needs CONFIG_MEM_SOFT_DIRTY
+# VmFlags of smaps, by bit of vm_flags, in their order. Left out: sd, which needs CONFIG_MEM_SOFT_DIRTY
 LETTERS = {
     0: "rd", 1: "wr", 2: "ex", 3: "sh", 4: "mr", 5: "mw", 6: "me", 7: "ms", 8: "gd", 10: "pf", 11: "gu", 13: "lo",
     14: "io", 15: "sr", 16: "rr", 17: "dc", 18: "de", 19: "lf", 20: "ac", 21: "nr", 22: "ht", 23: "sf",
-    24: "dp", 25: "wf", 26: "dd", 28: "mm", 29: "hg", 30: "nh", 31: "mg",
+    25: "wf", 26: "dd", 28: "mm", 29: "hg", 30: "nh", 31: "mg", 24: "dp",       # the last is bit 40 there
 }
 SHOWN = frozenset(LETTERS.values())
 

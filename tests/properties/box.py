@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.properties.model import PAGE, WRITE, Mapping, Model, Outcome, Space, failed, join
+from tests.properties.model import EXEC, PAGE, READ, WRITE, Mapping, Model, Outcome, Space, Ways, failed, join
 
 import vmcore
 from vmcore import kernels
@@ -35,6 +35,13 @@ places = st.integers(0, 1 << 12)
 lengths = st.one_of(st.integers(1, 12), st.integers(1, 130))
 offsets = st.integers(0, PAGE - 1)
 prots = st.sampled_from((3, 3, 3, 1, 7, 5, 0))
+
+
+def ways_of(kernel: vmcore.Kernel) -> Ways:
+    if kernel.calls == "v2_6":
+        return Ways()
+    return Ways(data=READ | WRITE | (EXEC if kernel.data["data_exec"] else 0), mremap_looks=True, populates_last=True,
+                locked_writable=True, gap=256, stack_room=kernel.data["stack_room"])
 
 
 class Side:
@@ -68,11 +75,13 @@ class Box(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = Model()
         options = {"ram": "6M", "swap": self.SWAP, "overcommit_memory": 1, "swappiness": 100} | self.OPTIONS
         self.sides = [Side(kernel, options) for kernel in self.KERNELS]
         rules = [kernels.get(kernel).rules("x86_64") for kernel in self.KERNELS]
-        self.remaps = not any(r["remap_missing"] for r in rules)
+        ways, = {ways_of(kernels.get(kernel)) for kernel in self.KERNELS}
+        self.model = Model(ways)
+        # today's remap_file_pages makes ordinary mappings, of what is behind the end of the file too
+        self.remaps = not any(r["remap_missing"] for r in rules) and ways == Ways()
         self.spurious = any(r["remap_cursor_einval"] for r in rules)
         self.kinds: dict[int, str] = {}
         self.token = 0
@@ -169,7 +178,8 @@ class Box(RuleBasedStateMachine):
         for side in self.sides:
             side.tasks[number].exec(argpages=pages)
         (start, end, perms), = {r[:3] for side in self.sides for r in side.tasks[number].maps()}
-        assert (perms, end - start) == ("rwxp", pages * PAGE)
+        ways = self.model.ways
+        assert (perms, end - start) == ("rwxp" if ways.data & EXEC else "rw-p", (pages + ways.stack_room) * PAGE)
         brk, = {side.tasks[number].brk(0) for side in self.sides}
         self.model.exec(number, start // PAGE, pages, brk)
 
@@ -293,6 +303,9 @@ class Box(RuleBasedStateMachine):
         number = self.task(task)
         space = self.model.spaces[number]
         at, pages = self.stretch(space, where, pages)
+        if self.model.ways.locked_writable and any(
+                space.pages[p].object is not None and p in space.locked for p in space.span(at, pages)):
+            return              # how far locked pages of a file come, depends on where its mappings end
         expected = self.model.mprotect(space, at, pages, prot)
         self.same(expected, lambda side: side.tasks[number].mprotect(at * PAGE, pages * PAGE, prot))
 
@@ -313,11 +326,15 @@ class Box(RuleBasedStateMachine):
         if onto is not None:
             flags |= FIXED
             to, new = self.stretch(space, onto, new)
-            if to <= at < to + new or at <= to < at + old:
+            overlap = to <= at < to + new or at <= to < at + old
+            if overlap and not (self.model.ways.mremap_looks and old == 0 and to == at):
                 self.same(failed(errno.EINVAL),
                           lambda side: side.tasks[number].mremap(at * PAGE, old * PAGE, new * PAGE, flags, to * PAGE))
                 return
         if not self.room(max(0, new - old)) or (len(space.locked) + new > MAX_LOCKED and at in space.locked):
+            return
+        if self.model.ways.mremap_looks:
+            self.mremap_today(number, at, old, new, flags, to)
             return
         shrinks = new <= old and to is None
         hole = any(p not in space.pages for p in range(at, at + max(1, old if to is None else min(old, new))))
@@ -345,6 +362,37 @@ class Box(RuleBasedStateMachine):
             assert not any(p in space.pages for p in range(to, to + new)), f"{to * PAGE:#x} is taken"
         expected = self.model.mremap(space, at, old, new, to)
         assert results[0] == expected, f"{results[0]}, the model says {expected}"
+
+    def mremap_today(self, number: int, at: int, old: int, new: int, flags: int, to: int | None) -> None:
+        """The range is looked at before anything is changed. Several mappings at once are left to tests/kernel."""
+        space = self.model.spaces[number]
+
+        def call(side: Side) -> Any:
+            where = None if to is None else to * PAGE
+            return side.tasks[number].mremap(at * PAGE, old * PAGE, new * PAGE, flags, where)
+
+        if at not in space.pages:
+            self.same(failed(errno.EFAULT), call)
+            return
+        page = space.pages[at]
+        if old == 0 and not page.shared:
+            self.same(failed(errno.EINVAL), call)
+            return
+        device = any(o is page.object and self.kinds[n] == "device" for n, o in self.model.objects.items())
+        if not self.in_one_mapping(number, at, old) or (device and new > old) or (old == 0 and to == at):
+            return
+        got = [outcome(call, side) for side in self.sides]
+        assert all(r == got[0] for r in got), got
+        if to is not None:
+            self.model.unmap(space, to, new)
+        elif new > old and old and self.fits(space, at, old, new):
+            to = at
+        elif new > old and flags & MAYMOVE:
+            assert got[0].kind == "ok", got[0]
+            to = got[0].value // PAGE
+            assert not any(p in space.pages for p in range(to, to + new)), f"{to * PAGE:#x} is taken"
+        expected = self.model.mremap(space, at, old, new, to)
+        assert got[0] == expected, f"{got[0]}, the model says {expected}"
 
     def fits(self, space: Space, at: int, old: int, new: int) -> bool:
         """The pages after the range are free, as far as it wants to grow."""
@@ -581,7 +629,7 @@ def compare_pagemap(space: Space, first: int, pagemap: Any) -> None:
     pages = range(first, first + len(pagemap))
     own = np.array([p in space.private for p in pages])
     file = np.array([space.pages[p].object is not None for p in pages])
-    locked = np.array([p in space.locked for p in pages])
+    locked = np.array([p in space.locked and p not in space.swappable for p in pages])
     present, swapped, zero = (pagemap[name] != 0 for name in ("present", "swapped", "zero"))
     wrong = own & ((present == swapped) | zero | (pagemap["file"] != 0))
     wrong |= ~own & file & (swapped | zero | (pagemap["anon"] != 0))

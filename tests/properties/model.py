@@ -54,12 +54,13 @@ class Space:
     pages: dict[int, Page] = field(default_factory=dict)
     private: dict[int, int] = field(default_factory=dict)       # pages of its own, and what they hold
     locked: set[int] = field(default_factory=set)
+    swappable: set[int] = field(default_factory=set)    # locked, but nobody has brought them in since
     brk: int = 0
     start_brk: int = 0
 
     def copy(self) -> Space:
         """The address space of a child: the same contents from now on, no locks."""
-        return Space(dict(self.pages), dict(self.private), set(), self.brk, self.start_brk)
+        return Space(dict(self.pages), dict(self.private), set(), set(), self.brk, self.start_brk)
 
     def ranges(self) -> Iterator[tuple[int, int]]:
         """(first, last + 1) of each run of mapped pages."""
@@ -92,6 +93,19 @@ class Outcome(NamedTuple):
 OK = Outcome("ok")
 
 
+class Ways(NamedTuple):
+    """What the calls of one time do otherwise than those of another, as far as user space sees it. Defaults: 2004."""
+
+    data: int = READ | WRITE | EXEC     # rights of heap and stack
+    # mremap looks at its range before it changes anything; else a refused MREMAP_FIXED has unmapped its target, and a
+    # range that only shrinks need not be mapped. Old length 0 is for shared memory alone then
+    mremap_looks: bool = False
+    populates_last: bool = False        # mlock sets all its flags before it faults a page in, and then every page
+    locked_writable: bool = False       # locked pages that may be written now are there at once
+    gap: int = 0                        # pages that stay free below a stack
+    stack_room: int = 0                 # pages that exec adds below the arguments
+
+
 def failed(number: int) -> Outcome:
     return Outcome("errno", number)
 
@@ -99,7 +113,8 @@ def failed(number: int) -> Outcome:
 class Model:
     """All address spaces and objects. A method that takes a space does what the call of the same name does to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ways: Ways = Ways()) -> None:        # noqa: B008
+        self.ways = ways
         self.spaces: dict[int, Space] = {}
         self.objects: dict[int, Object] = {}
         self._next = 0
@@ -120,10 +135,11 @@ class Model:
         del self.spaces[task]
 
     def exec(self, task: int, start: int, pages: int, brk: int) -> None:
-        """Nothing but a stack, all of it argument pages, at the place that the machine chose."""
-        page = Page(READ | WRITE | EXEC, False, None, 0, grows=True)
-        places = range(start, start + pages)
-        self.spaces[task] = Space(dict.fromkeys(places, page), dict.fromkeys(places, 0), brk=brk, start_brk=brk)
+        """Nothing but a stack at the place that the machine chose: room to grow, and pages of arguments."""
+        page = Page(self.ways.data, False, None, 0, grows=True)
+        end = start + self.ways.stack_room + pages
+        self.spaces[task] = Space(dict.fromkeys(range(start, end), page), dict.fromkeys(range(end - pages, end), 0),
+                                  brk=brk, start_brk=brk)
 
     def open(self, name: str, pages: int, readonly: bool = False) -> int:
         self._next += 1
@@ -157,6 +173,7 @@ class Model:
             space.pages.pop(at, None)
             space.private.pop(at, None)
             space.locked.discard(at)
+            space.swappable.discard(at)
 
     def mprotect(self, space: Space, page: int, pages: int, prot: int) -> Outcome:
         """What lies before a hole, or before what may not be written, is changed."""
@@ -167,6 +184,8 @@ class Model:
             if old.shared and old.object.readonly and prot & WRITE:
                 return failed(errno.EACCES)
             space.pages[at] = old._replace(prot=prot)
+            if self.ways.locked_writable and at in space.locked and prot & WRITE and not old.prot & WRITE:
+                self.touch(space, at * PAGE, True)
         return OK
 
     def mremap(self, space: Space, page: int, old: int, new: int, to: int | None) -> Outcome:
@@ -180,10 +199,12 @@ class Model:
             return failed(errno.ENOMEM) if new > old else Outcome("ok", page * PAGE)
         first = space.pages[page]
         locked = page in space.locked
-        moved = [(space.pages[page + i], space.private.get(page + i)) for i in range(old)]
+        moved = [(space.pages[page + i], space.private.get(page + i), page + i in space.swappable) for i in range(old)]
         self.unmap(space, page, old)
-        for i, (what, token) in enumerate(moved):
+        for i, (what, token, swappable) in enumerate(moved):
             space.pages[to + i] = what
+            if swappable:
+                space.swappable.add(to + i)
             if token is not None:
                 space.private[to + i] = token
         for i in range(old, new):
@@ -211,11 +232,15 @@ class Model:
 
     def mlock(self, space: Space, page: int, pages: int) -> Outcome:
         done = list(space.span(page, pages))
-        for at in done:
-            if at not in space.locked:
-                space.locked.add(at)
-                self.touch(space, at * PAGE, bool(space.pages[at].prot & WRITE))
-        return OK if len(done) == pages else failed(errno.ENOMEM)
+        hole = len(done) < pages
+        come = done if self.ways.populates_last else [at for at in done if at not in space.locked]
+        space.locked.update(done)
+        if hole and self.ways.populates_last:
+            space.swappable.update(done)
+            come = []
+        for at in come:
+            self.touch(space, at * PAGE, bool(space.pages[at].prot & WRITE))
+        return failed(errno.ENOMEM) if hole else OK
 
     def munlock(self, space: Space, page: int, pages: int) -> Outcome:
         done = list(space.span(page, pages))
@@ -228,10 +253,13 @@ class Model:
         new = -(-brk // PAGE)
         if new > old and any(page in space.pages for page in range(old, new + 1)):
             return space.brk
+        if new > old and any(space.pages[page].grows for page in range(new, new + 1 + self.ways.gap)
+                             if page in space.pages):
+            return space.brk
         if new < old:
             self.unmap(space, new, old - new)
         elif new > old:
-            self.map(space, old, new - old, READ | WRITE | EXEC, False, None, 0)
+            self.map(space, old, new - old, self.ways.data, False, None, 0)
         space.brk = brk
         return brk
 
@@ -244,6 +272,10 @@ class Model:
             return
         above = min((page for page in space.pages if page > at), default=None)
         if above is None or above - at > STACK_PAGES or not space.pages[above].grows:
+            return
+        below = max((page for page in space.pages if page < at), default=None)
+        if (below is not None and at - below - 1 < self.ways.gap and space.pages[below].prot
+                and not space.pages[below].grows):
             return
         for page in range(at, above):
             space.pages[page] = space.pages[above]
@@ -266,6 +298,7 @@ class Model:
         why = self.reason(space, address // PAGE, write=False)
         if why is not None:
             return why._replace(address=address)
+        space.swappable.discard(address // PAGE)
         return Outcome("ok", self.content(space, address // PAGE))
 
     def content(self, space: Space, at: int) -> int:
@@ -285,6 +318,7 @@ class Model:
             page.object.content[page.index] = token
         else:
             space.private[at] = token
+        space.swappable.discard(at)
         return OK
 
     def touch(self, space: Space, address: int, write: bool) -> Outcome:
@@ -296,6 +330,7 @@ class Model:
             return why._replace(address=address)
         if write and not space.pages[at].shared:
             space.private.setdefault(at, self.content(space, at))
+        space.swappable.discard(at)
         return OK
 
     def touch_all(self, space: Space, accesses: list[tuple[int, bool]]) -> Outcome:

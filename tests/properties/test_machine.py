@@ -37,6 +37,12 @@ class _Box2634(Box):
     KERNELS = ("2.6.34",)
 
 
+class _Box618(Box):
+    """Today's calls: what they do otherwise is data of the model."""
+
+    KERNELS = ("6.18",)
+
+
 class _BoxPae(Box):
     """Three-level tables whose top is a slab object."""
 
@@ -84,6 +90,7 @@ TestTwinsScan = _TwinsScan.TestCase
 TestAa1 = _BoxAa1.TestCase
 Test267 = _Box267.TestCase
 Test2634 = _Box2634.TestCase
+Test618 = _Box618.TestCase
 TestPae = _BoxPae.TestCase
 TestI386 = _BoxI386.TestCase
 TestZones = _BoxZones.TestCase
