@@ -184,6 +184,16 @@ _BUGS: dict[str, tuple[str, str, str]] = {
         "group, vma, the other",
         "fork_tree, after mm/prio_tree.c; fact sheet linux-2004 2.6",
     ),
+    "nonlinear_anon": (
+        "the scan for nonlinear pages meets no anonymous one",
+        "frame, vma, address",
+        f"mm/rmap.c (try_to_unmap_cluster) of anonmm, 2.6.7; {_12_1}",
+    ),
+    "fork_unmapped": (
+        "a page whose pte fork copies counts as mapped",
+        "frame (0: one of a stretch), mm of the child, pte or index of the first",
+        f"mm/memory.c (copy_page_range) of -aa; {_12_1}",
+    ),
     "oom_no_victim": (
         "somebody can be killed when memory is out",
         "tasks",

@@ -243,7 +243,7 @@ def test_smaps_locked_is_what_is_there():
     task.touch(a + PAGE, write=True)
     task.touch(a + 2 * PAGE, write=True)
     (line,) = task.smaps()
-    assert (line.rss, line.locked) == (8, 8) and line.flags == "rd wr mr mw me lo lf ac"
+    assert (line.rss, line.locked) == (8, 8) and line.flags == "rd wr mr mw me gu lo lf ac"
     task.fork()
     assert task.smaps()[0].locked == 4
 

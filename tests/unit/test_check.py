@@ -1,6 +1,9 @@
 """check() finds every kind of damage, names it, does not crash on it, and holds again when it is undone."""
 from __future__ import annotations
 
+import signal
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -503,3 +506,76 @@ def test_random_damage_never_crashes(busy: Busy) -> None:
         _py_poke(busy.engine, POOL[pool], index, offset, 4, old)
     busy.machine.check(walk=1000)
     assert caught > 400
+
+
+# ---------------------------------------------------------------- assertions, and Ctrl-C
+
+@pytest.mark.parametrize("kernel", ["2.6.5-aa1", "6.18"])
+@pytest.mark.parametrize("pages", [5, 64])
+def test_fork_of_a_page_that_counts_as_unmapped(kernel: str, pages: int) -> None:
+    """The BUG_ON of -aa in copy_page_range: by entries, and in the loop over whole cache lines."""
+    m = vmcore.Machine("16M", kernel=kernel)
+    t = m.spawn("t")
+    at = t.mmap(None, 64 * PAGE, 3, vmcore.MAP_PRIVATE | vmcore.MAP_ANONYMOUS)
+    t.touch_range(at, pages * PAGE, write=True)
+    t.fork("well").exit()
+    frame = int(t.pagemap(at + 3 * PAGE, PAGE)[0]["frame"])
+    _py_poke(m._engine, POOL["mapcount"], frame, 0, 4, 0)
+    with pytest.raises(vmcore.KernelBug) as caught:
+        t.fork("c")
+    assert caught.value.name == "fork_unmapped"
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread")
+def test_ctrl_c_ends_a_check() -> None:
+    """In its middle, and nothing has happened."""
+    m = vmcore.Machine("512M", kernel="2.6.7", overcommit_memory=1)
+    t = m.spawn("t")
+    at = t.mmap(None, 256 << 20, 3, vmcore.MAP_PRIVATE | vmcore.MAP_ANONYMOUS)
+    t.touch_range(at, 256 << 20, write=True)
+    for i in range(150):
+        t.fork(f"c{i}")
+    start = time.perf_counter()
+    whole = m.check()
+    took = time.perf_counter() - start
+    old = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        start = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, took / 10)
+        with pytest.raises(KeyboardInterrupt):
+            m.check()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert time.perf_counter() - start < took / 2 + 0.2, took
+    assert m.check() == whole
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread")
+@pytest.mark.parametrize("punch", [False, True])
+def test_ctrl_c_ends_a_truncate(punch: bool) -> None:
+    """Between two gigabytes: the file is what it has become so far."""
+    m = vmcore.Machine("5G", kernel="6.18")
+    t = m.spawn("t")
+    size = 4 << 30
+    f = m.tmpfs("f", size)
+    t.touch_range(t.mmap(None, size, 3, vmcore.MAP_SHARED, f), size, write=True)
+    old = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        with pytest.raises(KeyboardInterrupt):
+            if punch:
+                f.punch_hole(0, size)
+            else:
+                f.truncate(0)
+            signal.pause()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    left = f.nrpages
+    assert 0 < left < size // PAGE and left % (1 << 18) == 0
+    assert f.size == (size if punch else left * PAGE)
+    m.check()
+    f.truncate(0)
+    assert f.nrpages == 0
+    m.check()

@@ -22,7 +22,7 @@ from vmcore import (
     MREMAP_MAYMOVE,
 )
 from vmcore._fast.check_shim import _py_poke, _py_try_to_unmap
-from vmcore._fast.records import POOL_NAMES, VM_NONLINEAR, vma_t
+from vmcore._fast.records import PG_ANON, POOL_NAMES, VM_NONLINEAR, frame_t, vma_t
 from vmcore.kernels import RULES_2_6_7
 
 PAGE = 4096
@@ -599,6 +599,23 @@ def test_check_sees_damage(name):
     leaf = int(np.flatnonzero((m.tables["mm"] != 0) & (m.tables["base"] == BASE))[0])
     assert poke("pte", leaf, 20 * 8, 8, (1 << 41) << 12 | 1 << 4) == "pte-kind"
     assert poke("pte", leaf, 66 * 8, 8, 30 << 12 | 1 << 4) == "pte-kind"
+
+
+def test_the_scan_meets_an_anonymous_page():
+    """The BUG_ON of the cluster scan: a page in a nonlinear vma that says that it is anonymous."""
+    m = box(SCAN)
+    t, f = mapped(m, 64)
+    f.sync()
+    t.touch_range(BASE, pages(64), write=False)
+    t.remap_file_pages(BASE, pages(32), 0, 32)
+    frame = int(t.pagemap(BASE, PAGE)[0]["frame"])
+    kind, offset = frame_t.fields["flags"][:2]
+    flags = int(m.frames[frame]["flags"])
+    _py_poke(m._engine, POOL_NAMES.index("frame"), frame, offset, kind.itemsize, flags | PG_ANON)
+    _py_try_to_unmap(m._engine, int(t.pagemap(BASE + pages(1), PAGE)[0]["frame"]))
+    with pytest.raises(vmcore.KernelBug) as e:
+        m.reclaim(0)
+    assert e.value.name == "nonlinear_anon" and e.value.objects[0] == frame
 
 
 # ---------------------------------------------------------------- Ctrl-C

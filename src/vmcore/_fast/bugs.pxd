@@ -37,6 +37,8 @@ cdef enum:
     BUG_ANONMM_HEAD_MEMBERS     # a head goes while its group has members, or a group while vmas are in its tree
     BUG_ANONMM_LOST             # page_referenced: a group does not have as many ptes as the page, and no lock was busy
     BUG_ANON_TREE               # fork_tree: two different ranges at one place
+    BUG_NONLINEAR_ANON          # 2.6.7, anonmm: an anonymous page in a nonlinear vma
+    BUG_FORK_UNMAPPED           # -aa: fork copies a pte of a page that counts as mapped nowhere
     BUG_OOM_NO_VICTIM           # out of memory, and no task that could be killed: the kernel panics
     NR_BUGS
 

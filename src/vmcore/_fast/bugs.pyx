@@ -13,7 +13,7 @@ BUG_NAMES = (
     "rmap_remove_unmapped", "nopage_result", "free_mapped", "free_anon", "double_free", "merge_anon_vma",
     "vma_overlap", "exit_mmap_count", "lru_flag", "swap_cache_delete", "swap_free", "shmem_writepage", "pte_not_none",
     "page_cache_mapped", "fault_loop", "i_mmap_tree", "unmap_unmapped", "anonmm_head_count", "anonmm_head_members",
-    "anonmm_lost", "anon_tree", "oom_no_victim",
+    "anonmm_lost", "anon_tree", "nonlinear_anon", "fork_unmapped", "oom_no_victim",
 )
 
 if len(BUG_NAMES) != NR_BUGS:

@@ -2,7 +2,7 @@
 #
 # check reads a state that may be damaged, so every index is compared with the bounds of its pool before it is followed
 # and every list walk is bounded by the records that the pool has handed out. A part returns 0, or -1 after fail(): the
-# first failure ends the check, because what comes later relies on what was proved before.
+# first failure ends the check, because what comes later relies on what was proved before. So does Ctrl-C.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int64_t
 from vmcore._fast.records cimport machine_t, pool_t, NR_POOLS
 from vmcore._fast.check cimport check_report
@@ -163,6 +163,14 @@ cdef inline int fail(check_t *c, int id, uint64_t a, uint64_t b, uint64_t d) noe
         c.r.arg[1] = b
         c.r.arg[2] = d
     return -1
+
+cdef inline int interrupted(check_t *c) noexcept nogil:
+    """Ctrl-C: the check ends, without a failure. A check changes nothing, so anywhere is a good place to ask."""
+    return c.m.up.poll != NULL and c.m.up.poll(c.m) < 0
+
+cdef inline int stretch_ends(check_t *c, uint64_t i) noexcept nogil:
+    """interrupted(), once every 65,536 of a loop's i."""
+    return i & 0xFFFF == 0 and interrupted(c)
 
 cdef inline int in_pool(machine_t *m, int id, uint64_t i) noexcept nogil:
     return i != 0 and i < m.pools[id].next

@@ -6,10 +6,10 @@ the files are counted here, then the swap cache, and each slot is compared.
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 
 from vmcore._fast.check_base cimport (
-    CHECK_CACHED_PAGE, CHECK_FILE_PAGES, CHECK_FILE_SWAPPED, CHECK_NR_PAGECACHE,
-    CHECK_NR_SWAPCACHE, CHECK_NR_SWAP_PAGES, CHECK_RADIX_COUNT, CHECK_RADIX_NODE, CHECK_SWAP_AREA, CHECK_SWAP_BITS,
-    CHECK_SWAP_BOUNDS, CHECK_SWAP_CACHE, CHECK_SWAP_INUSE, CHECK_SWAP_LIST, CHECK_SWAP_MAP, CHECK_SWAP_NODE,
-    OWN_CACHE, OWN_SWAPCACHE, check_t, fail, in_pool, used_pfn)
+    CHECK_CACHED_PAGE, CHECK_FILE_PAGES, CHECK_FILE_SWAPPED, CHECK_NR_PAGECACHE, CHECK_NR_SWAPCACHE,
+    CHECK_NR_SWAP_PAGES, CHECK_RADIX_COUNT, CHECK_RADIX_NODE, CHECK_SWAP_AREA, CHECK_SWAP_BITS, CHECK_SWAP_BOUNDS,
+    CHECK_SWAP_CACHE, CHECK_SWAP_INUSE, CHECK_SWAP_LIST, CHECK_SWAP_MAP, CHECK_SWAP_NODE, OWN_CACHE, OWN_SWAPCACHE,
+    check_t, fail, in_pool, interrupted, stretch_ends, used_pfn)
 from vmcore._fast.check_frames cimport own
 from vmcore._fast.filemap cimport RADIX_PAGE, RADIX_SWAP, RADIX_TAG, RADIX_VALUE_SHIFT, file_pages
 from vmcore._fast.records cimport (
@@ -82,6 +82,8 @@ cdef int check_node(check_t *c, tree_t *t, uint64_t node, uint32_t height, uint6
     # trees share no node, so that many can never be met
     if t.nodes > m.pools[<int>POOL_RADIX].live:
         return fail(c, CHECK_RADIX_COUNT, t.nodes, m.pools[<int>POOL_RADIX].live, t.file)
+    if height == 2 and interrupted(c):
+        return -1
     n = &m.radix[node]
     for i in range(64):
         if n.slot[i] == 0:
@@ -189,7 +191,7 @@ cdef int check_area(check_t *c, uint32_t type) noexcept nogil:
     if m.swap_slots[s.base].map != SWAP_MAP_BAD or m.swap_slots[s.base].cache != 0 or s.pages != s.max - 1:
         return fail(c, CHECK_SWAP_AREA, type, 0, m.swap_slots[s.base].map)
     for off in range(1, s.max):
-        if check_slot(c, type, off, &inuse, &cached) < 0:
+        if stretch_ends(c, off) or check_slot(c, type, off, &inuse, &cached) < 0:
             return -1
         if ((s.base + off) & 63) == 63 or off == s.max - 1:
             # 64 slots share a node of the cache's tree, and a bit of the summary

@@ -12,7 +12,7 @@ from vmcore._fast.check_base cimport (
     CHECK_LEAKED, CHECK_LRU_CHUNK, CHECK_LRU_COUNT, CHECK_LRU_ENTRY, CHECK_NR_DIRTY, CHECK_OFF_LRU, CHECK_OWNER,
     CHECK_PAGEVEC, CHECK_PAGE_FLAGS, CHECK_PCP, CHECK_REFS, CHECK_WRITEBACK, CHECK_ZONE, OWN_CACHE, OWN_FREE,
     OWN_KERNEL, OWN_LRU, OWN_PAGEVEC, OWN_PCP, OWN_REFS, OWN_RESERVED, OWN_SLAB, OWN_STACK, OWN_SWAPCACHE, OWN_TABLE,
-    OWN_TAIL, OWN_WRITE, check_t, fail, in_pool, prefetch_read, used_pfn)
+    OWN_TAIL, OWN_WRITE, check_t, fail, in_pool, prefetch_read, stretch_ends, used_pfn)
 from vmcore._fast.frame cimport pfn_zone
 from vmcore._fast.records cimport (
     DUE_RING, EV_WRITE_END, FILE_REGULAR, LRU_ACTIVE, LRU_SLOTS, LRU_SLOT_BITS, LRU_TOMB, MAX_ORDER, NR_LRU,
@@ -335,6 +335,8 @@ cdef int check_frames(check_t *c) noexcept nogil:
     cdef int r, z
     for z in range(<int>m.nr_zones):
         for pfn in range(m.zones[z].start_pfn, m.zones[z].bump):
+            if stretch_ends(c, pfn):
+                return -1
             owner = c.census[pfn]
             if owner & (OWN_FREE | OWN_PCP):
                 r = check_free_frame(c, pfn, owner)

@@ -9,7 +9,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from vmcore._fast.check_base cimport (
     CENSUS_WRITABLE, CHECK_CHAIN_COUNT, CHECK_CHAIN_ENTRY, CHECK_CHAIN_NODE, CHECK_CHAIN_NODES, CHECK_CHAIN_SHAPE,
-    CHECK_COW_WRITABLE, CHECK_MAPCOUNT, CHECK_NR_MAPPED, CHECK_WALK, CHECK_ZONE, check_t, fail, in_pool, mix)
+    CHECK_COW_WRITABLE, CHECK_MAPCOUNT, CHECK_NR_MAPPED, CHECK_WALK, CHECK_ZONE, check_t, fail, in_pool, interrupted,
+    mix, stretch_ends)
 from vmcore._fast.pagetable cimport pte_pfn, pte_present
 from vmcore._fast.rmap.nonlinear cimport maybe_nonlinear
 from vmcore._fast.records cimport (
@@ -44,6 +45,8 @@ cdef int check_mapcounts(check_t *c) noexcept nogil:
         if zone.start_pfn > zone.bump or zone.bump > zone.end_pfn or zone.end_pfn > m.nr_frames:
             return fail(c, CHECK_ZONE, z, zone.bump, zone.end_pfn)
         for pfn in range(zone.start_pfn, zone.bump):
+            if stretch_ends(c, pfn):
+                return -1
             n = c.census[pfn] & ~<uint32_t>CENSUS_WRITABLE
             if n != m.mapcount[pfn]:
                 return fail(c, CHECK_MAPCOUNT, pfn, n, m.mapcount[pfn])
@@ -141,7 +144,7 @@ cdef int check_chains(check_t *c) noexcept nogil:
         return fail(c, CHECK_CHAIN_NODE, 0, m.chain_spare, 0)
     for z in range(<int>m.nr_zones):
         for pfn in range(m.zones[z].start_pfn, m.zones[z].bump):
-            if read_page_chain(c, pfn, 0) < 0:
+            if stretch_ends(c, pfn) or read_page_chain(c, pfn, 0) < 0:
                 return -1
     if c.r.chain_nodes + spare != m.pools[<int>POOL_PTE_CHAIN].live:
         return fail(c, CHECK_CHAIN_NODES, c.r.chain_nodes, spare, m.pools[<int>POOL_PTE_CHAIN].live)
@@ -150,7 +153,7 @@ cdef int check_chains(check_t *c) noexcept nogil:
     # some chain holds a pte that maps another frame, or one pte twice in place of another
     for z in range(<int>m.nr_zones):
         for pfn in range(m.zones[z].start_pfn, m.zones[z].bump):
-            if read_page_chain(c, pfn, 1) < 0:
+            if stretch_ends(c, pfn) or read_page_chain(c, pfn, 1) < 0:
                 return -1
     return fail(c, CHECK_CHAIN_ENTRY, 0, 0, 0)
 
@@ -176,6 +179,8 @@ cdef int check_walk(check_t *c, uint64_t n) noexcept nogil:
             if skipped < step:
                 continue
             skipped = 0
+            if interrupted(c):
+                return -1
             found = m.rmap.find(m, <uint32_t>pfn)
             # objects do not lead to nonlinear ptes; then what they find is all the less
             if found != m.mapcount[pfn] and not (found < m.mapcount[pfn] and maybe_nonlinear(m, <uint32_t>pfn)):

@@ -10,7 +10,8 @@ from vmcore._fast.check_base cimport (
     CENSUS_WRITABLE, CHECK_MM_ANON_RSS, CHECK_MM_CACHE, CHECK_MM_RSS, CHECK_MM_SWAPENTS, CHECK_PTE_ANON,
     CHECK_PTE_EXCLUSIVE, CHECK_PTE_FRAME, CHECK_PTE_KIND, CHECK_PTE_MARKER, CHECK_PTE_NO_VMA, CHECK_PTE_PFN,
     CHECK_PTE_PROT, CHECK_PTE_RMAP_ANON, CHECK_PTE_RMAP_FILE, CHECK_PTE_SPECIAL, CHECK_PTE_SWAP, CHECK_TABLE_COUNT,
-    CHECK_TABLE_ENTRY, CHECK_TABLE_INDEX, CHECK_TABLE_META, check_t, fail, in_pool, mix, prefetch_read, used_pfn)
+    CHECK_TABLE_ENTRY, CHECK_TABLE_INDEX, CHECK_TABLE_META, check_t, fail, in_pool, interrupted, mix, prefetch_read,
+    used_pfn)
 from vmcore._fast.check_maps cimport mm_is_live
 from vmcore._fast.pagetable cimport pte_is_file, pte_is_marker, pte_is_swap, pte_pfn, pte_pgoff, pte_present
 from vmcore._fast.populate cimport can_populate
@@ -221,6 +222,8 @@ cdef int check_table(check_t *c, walk_t *w, uint64_t t, int level, uint64_t base
         if m.frames[tp.frame].mapping != w.mm or m.frames[tp.frame].index != base:
             return fail(c, CHECK_TABLE_META, w.mm, t, tp.frame)
     c.r.tables += 1
+    if interrupted(c):
+        return -1
     if level == 0:
         w.leaves += 1
         return check_leaf(c, w, <uint32_t>t, base)

@@ -15,6 +15,7 @@ from vmcore._fast.records cimport (
     VM_RESERVED, VM_SHARED, VM_WIPEONFORK)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport spin_lock_ptl, spin_unlock_ptl
+from vmcore._fast.bugs cimport BUG_FORK_UNMAPPED, bug
 from vmcore._fast.counters cimport count, count_n, FORK_PTES_COPIED, FORK_TABLES, FORK_VMAS_SKIPPED
 from vmcore._fast.pagetable cimport (
     leaf_end, leaf_lookup, next_leaf, prefetch_leaf, pte_alloc, pte_in, pte_is_swap, pte_swp)
@@ -72,6 +73,8 @@ cdef void copy_mixed(machine_t *m, uint32_t cmm, uint64_t *src, uint64_t *dst, u
             continue
         count(m, FORK_PTES_COPIED)
         if is_page(pte):
+            if m.mapcount[pte >> PTE_SHIFT] == 0:
+                bug(m, BUG_FORK_UNMAPPED, pte >> PTE_SHIFT, cmm, pte)
             m.mapcount[pte >> PTE_SHIFT] += 1
             cp.rss += 1
             cp.anon_rss += (pte & PTE_ANON) != 0
@@ -94,6 +97,8 @@ cdef void copy_ptes(machine_t *m, uint32_t cmm, uint32_t from_, uint32_t to, uin
     cdef uint64_t all, some
     cdef uint64_t pages = 0
     cdef uint64_t anon = 0
+    cdef uint32_t unmapped = 0      # its top bit: some mapcount was 0
+    cdef uint32_t mapped
     cdef int k
     near = src + COPY_AHEAD if n > <uint32_t>COPY_AHEAD else stop
     while near > src:
@@ -114,7 +119,9 @@ cdef void copy_ptes(machine_t *m, uint32_t cmm, uint32_t from_, uint32_t to, uin
         some = any_of(src)
         if all & PTE_P and not some & PTE_SPECIAL:
             for k in range(8):
-                mapcount[src[k] >> PTE_SHIFT] += 1
+                mapped = mapcount[src[k] >> PTE_SHIFT]
+                unmapped |= mapped - 1
+                mapcount[src[k] >> PTE_SHIFT] = mapped + 1
             for k in range(8):
                 dst[k] = src[k] & keep_child
             if all & PTE_ANON:
@@ -131,6 +138,8 @@ cdef void copy_ptes(machine_t *m, uint32_t cmm, uint32_t from_, uint32_t to, uin
         src += 8
         dst += 8
     copy_mixed(m, cmm, src, dst, <uint32_t>(stop - src), keep, keep_child)
+    if unmapped >> 31 != 0:
+        bug(m, BUG_FORK_UNMAPPED, 0, cmm, from_)
     m.mms[cmm].rss += pages
     m.mms[cmm].anon_rss += anon
     count_n(m, FORK_PTES_COPIED, pages)

@@ -12,10 +12,13 @@ they do: a file that ends three bytes into the page keeps the low three bytes of
 With rules.write_notify a page that is written loses the right to write in all its ptes (page_mkclean), so that the file
 system hears of the next write.
 
+Who truncates more than a gigabyte can be interrupted: the file is cut piece by piece from its end, and a hole grows
+from its beginning, so what is done so far is a file, or a hole, of another size.
+
 A page may be locked or under writeback when it is to go: the walk waits until the write ends, and then looks again,
 because reclaim may have moved a tmpfs page to swap meanwhile.
 """
-from libc.errno cimport EFBIG, EINVAL
+from libc.errno cimport EFBIG, EINTR, EINVAL
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport (
@@ -34,6 +37,8 @@ from vmcore._fast.zap cimport ZAP_FILE, unmap_mapping_pages, unmap_mapping_range
 
 cdef enum:
     SAFE_BATCH = 32         # pages of a walk between safe points
+    STEP = 1 << 18          # pages that a truncate takes between safe points
+    STEPS = 64              # ... but in so many steps it is over
 
 cdef uint64_t LAST_PAGE = (<uint64_t>1 << 52) - 1       # of a file of 2^64 bytes
 
@@ -82,24 +87,40 @@ cdef void zero_bytes(machine_t *m, uint32_t file, uint64_t offset, uint64_t last
 
 # ---------------------------------------------------------------- size and holes
 
-cdef int do_truncate(machine_t *m, uint32_t file, uint64_t size) noexcept nogil:
+cdef inline uint64_t stretch(uint64_t pages) noexcept nogil:
+    """So many are done at once: tens of gigabytes in some steps, a sparse file in no more than STEPS."""
+    return STEP if pages // STEPS < STEP else pages // STEPS + 1
+
+
+cdef void resize(machine_t *m, uint32_t file, uint64_t size) noexcept nogil:
     cdef file_t *f = &m.files[file]
     cdef uint64_t before = file_pages(f)
     cdef int shrinks = size < f.size
-    if size >> 63 != 0:                 # signed in the kernel
-        return -EINVAL
-    if size > max_file_bytes(m, f):
-        return -EFBIG
     f.size = size
     if f.kind == FILE_SHMEM and f.flags & FILE_UNLINKED:
         m.committed += file_pages(f) - before       # the object's charge goes with its size (modulo 2^64)
     if not shrinks:
-        return 0
+        return
     f.flags |= FILE_TRUNCATED
     f.truncate_count += 1
     unmap_mapping_range(m, file, file_pages(f), LAST_PAGE)
     drop_file_range(m, file, file_pages(f))
     zero_bytes(m, file, size, PAGE_SIZE - 1)
+
+
+cdef int do_truncate(machine_t *m, uint32_t file, uint64_t size) noexcept nogil:
+    cdef uint64_t last, pages
+    if size >> 63 != 0:                 # signed in the kernel
+        return -EINVAL
+    if size > max_file_bytes(m, &m.files[file]):
+        return -EFBIG
+    last = (size + PAGE_MASK_LOW) >> PAGE_SHIFT
+    while file_pages(&m.files[file]) > last + STEP:
+        pages = file_pages(&m.files[file])
+        resize(m, file, (pages - stretch(pages - last)) << PAGE_SHIFT)
+        if safe_point(m) < 0:
+            return -EINTR
+    resize(m, file, size)
     return 0
 
 
@@ -107,7 +128,7 @@ cdef int do_punch_hole(machine_t *m, uint32_t file, uint64_t offset, uint64_t le
     cdef file_t *f = &m.files[file]
     cdef uint64_t end = offset + length
     cdef uint64_t first = (offset + PAGE_MASK_LOW) >> PAGE_SHIFT
-    cdef uint64_t stop
+    cdef uint64_t stop, whole, upto
     # both are signed in the kernel
     if offset >> 63 != 0 or length >> 63 != 0 or length == 0:
         return -EINVAL
@@ -115,9 +136,16 @@ cdef int do_punch_hole(machine_t *m, uint32_t file, uint64_t offset, uint64_t le
         return -EFBIG
     stop = end >> PAGE_SHIFT            # pages [first, stop) go whole
     f.truncate_count += 1
-    if first < stop:
-        unmap_mapping_pages(m, file, first, stop - 1, ZAP_FILE)
-        drop_file_pages(m, file, first, stop - 1)
+    whole = first
+    while whole < stop:
+        upto = whole + stretch(stop - whole)
+        if upto > stop:
+            upto = stop
+        unmap_mapping_pages(m, file, whole, upto - 1, ZAP_FILE)
+        drop_file_pages(m, file, whole, upto - 1)
+        whole = upto
+        if whole < stop and safe_point(m) < 0:
+            return -EINTR
     if first > stop:                    # inside one page
         zero_bytes(m, file, offset, (end - 1) & PAGE_MASK_LOW)
         return 0

@@ -22,7 +22,7 @@ The whole walk of -aa knows no budget and no cursors.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from vmcore._fast.bugs cimport BUG_RMAP_ADD_FILE_ANON, bug
+from vmcore._fast.bugs cimport BUG_NONLINEAR_ANON, bug
 from vmcore._fast.counters cimport (
     RMAP_MMS_VISITED, RMAP_NONLINEAR_CLUSTERS, RMAP_NONLINEAR_PTES, RMAP_NONLINEAR_SCANS, RMAP_NONLINEAR_UNMAPPED,
     RMAP_PTES_EXAMINED, RMAP_TRYLOCK_FAILS, count)
@@ -67,7 +67,7 @@ cdef void unmap_range(machine_t *m, uint32_t vma, uint64_t addr, uint64_t end, i
             pfn = pte_pfn(e)
             f = &m.frames[pfn]
             if f.flags & <uint32_t>PG_ANON:
-                bug(m, BUG_RMAP_ADD_FILE_ANON, pfn, vma, addr)
+                bug(m, BUG_NONLINEAR_ANON, pfn, vma, addr)
                 return
             if e & PTE_A:
                 m.ptes[pte] = e & ~<uint64_t>PTE_A
