@@ -160,13 +160,10 @@ def truncate(files: Iterable[str] = ALL_FILES) -> Strategy:
     return op("ftruncate", st.sampled_from(sorted(files)), sizes)
 
 
-inside = st.tuples(st.integers(0, 20), mostly(st.just(0), odd, 3)).map(lambda p: p[0] * PAGE + p[1])
-
-
 def file_ops(files: Iterable[str] = ALL_FILES) -> list[Strategy]:
     name = st.sampled_from(sorted(files))
     return [truncate(files), op("punch", name, mostly(file_offsets, sizes), mostly(small, bad_lengths)),
-            op("fread", name, inside), op("fread", name, inside), op("fwrite", name, inside, values)]
+            op("fread", name, file_offsets), op("fread", name, file_offsets), op("fwrite", name, file_offsets, values)]
 
 
 grows = mmap(private, bits(FIXED | MAP["growsdown"]), places, small)
