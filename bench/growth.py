@@ -147,6 +147,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
         if axis == RAM_AXIS:
             place.set_xticks(sorted({size for row in here for size in row["sizes"]}))
             place.get_xaxis().set_major_formatter(matplotlib.ticker.ScalarFormatter())
+        place.minorticks_off()      # a small file
         place.grid(alpha=0.3)
         place.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     figure.tight_layout()
