@@ -24,8 +24,9 @@ def bench_hundred_tasks_memory(race: Race) -> None:
     entries = found["present"] + found["swap_ptes"]
     budgets = {BUDGET: 64 * found["frames"] + 16 * entries, TIGHT: 40 * found["frames"] + 10 * entries}
     race.benchmark.extra_info.update(
-        pattern=f"peak resident of the whole process, check() included, less that after import vmcore; {found['arch']},"
-                f" {found['frames']:,} frames, {entries:,} PTEs in use ({found['swap_ptes']:,} of them swapped)",
+        pattern=f"peak resident of the whole process, check() included, less that after import of the engine;"
+                f" {found['arch']}, {found['frames']:,} frames, {entries:,} PTEs in use"
+                f" ({found['swap_ptes']:,} of them swapped)",
         unit="MiB", ours=figure([(found["peak"] - found["imported"]) / MIB]),
         peers={name: figure([budget / MIB]) for name, budget in budgets.items()},
         targets={"P10": BUDGET, "P10 speed": TIGHT}, counters=found["vmstat"])

@@ -37,12 +37,12 @@ def memory(kernel: str, scale: str) -> dict[str, Any]:
     """hundred-tasks on one kernel: host memory, frames, page-table entries in use."""
     import vmcore
 
+    check = vmcore.Machine.check        # numpy and the engine are loaded from here on
     imported = resident("VmRSS")
     from vmcore import scenario
 
     chosen = scenario.load("hundred-tasks", settings=[f"scale={scale}"])
     seen: dict[str, Any] = {}
-    check = vmcore.Machine.check
 
     def checked(machine: vmcore.Machine, walk: int = 0) -> Any:
         # The runner checks at the end of the last sweep, where most entries are in use.
