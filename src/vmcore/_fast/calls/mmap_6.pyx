@@ -126,7 +126,7 @@ cdef int anon_flags(uint32_t flags, uint32_t *vm_flags) noexcept nogil:
             return -EINVAL
         vm_flags[0] |= VM_SHARED | VM_MAYSHARE
     elif kind == MAP_DROPPABLE:
-        if vm_flags[0] & (VM_LOCKED | VM_LOCKONFAULT | VM_GROWSDOWN):
+        if flags & (MAP_LOCKED | MAP_GROWSDOWN):
             return -EINVAL
         vm_flags[0] |= VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP
     elif kind != MAP_PRIVATE:
@@ -189,7 +189,7 @@ cdef int map_region(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
         return -ENOMEM
     vm_stat_account(m, mm, vm_flags, pages)
     if vm_flags & VM_LOCKED:
-        if m.vmas[vma].flags & m.rules.merge_special:
+        if m.vmas[vma].flags & (m.rules.merge_special | <uint32_t>VM_DROPPABLE):
             m.vmas[vma].flags &= ~<uint32_t>(VM_LOCKED | VM_LOCKONFAULT)
         else:
             m.mms[mm].locked_vm += pages
