@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from vmcore import (
     RLIMIT_MEMLOCK,
     RLIMIT_STACK,
 )
+from vmcore._fast import records
+from vmcore._fast.check_shim import _py_poke
 
 PAGE = 4096
 BASE = 0x20000000
@@ -75,6 +78,59 @@ def test_bottom_up_when_the_top_is_full(machine: vmcore.Machine) -> None:
     task = machine.spawn("low", mmap_base=1 << 20)
     assert task.mmap(None, PAGE, 3, ANON) == (1 << 20) - PAGE
     assert task.mmap(None, 2 << 20, 3, ANON) > 0x2AAAAAAAB000 - 1
+
+
+def poke(machine: vmcore.Machine, pid: int, field: str, value: int) -> int:
+    """A field of the address space of a task, which becomes another number; what it was."""
+    dtype, offset = records.mm_t.fields[field][:2]
+    mm = int(machine.tasks["mm"][pid])
+    return int(_py_poke(machine._engine, records.POOL_NAMES.index("mm"), mm, offset, dtype.itemsize, value))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_search_that_remembers_short_gaps_finds_what_one_finds_that_does_not(seed: int) -> None:
+    """Two machines; what the one knows of gaps is taken from it before every call."""
+    random = Random(seed)
+    machines = [vmcore.Machine("64M", kernel="6.18") for _ in range(2)]
+    tasks = [machine.spawn("a") for machine in machines]
+    known = 0
+    for _ in range(400):
+        poke(machines[0], tasks[0].pid, "gap_top", 0)
+        lines = tasks[0].maps()
+        at = random.choice(lines).start + random.randrange(-4, 12) * PAGE if lines else BASE
+        length = random.choice((1, 1, 2, 3, 8, 512, 700)) * PAGE
+        call = random.choice(("mmap", "mmap", "mmap", "fixed", "stack", "munmap", "munmap", "mprotect", "mremap",
+                              "hint"))
+        answers = []
+        for task in tasks:
+            try:
+                if call in ("mmap", "fixed", "stack", "hint"):
+                    flags = {"fixed": FIXED, "stack": FIXED | MAP_GROWSDOWN}.get(call, ANON)
+                    prot = 3 if length == PAGE else 1
+                    answers.append(task.mmap(None if call == "mmap" else at, length, prot, flags))
+                elif call == "mremap":
+                    answers.append(task.mremap(at, length, 2 * length, MREMAP_MAYMOVE))
+                elif call == "munmap":
+                    answers.append(task.munmap(at, length))
+                else:
+                    answers.append(task.mprotect(at, length, 1))
+            except OSError as e:
+                answers.append(e.errno)
+        assert answers[0] == answers[1], (call, hex(at), length)
+        assert tasks[0].maps() == tasks[1].maps()
+        known += int(machines[1].mms["gap_top"][int(machines[1].tasks["mm"][tasks[1].pid])]) != 0
+        machines[1].check()
+    assert known > 100
+
+
+def test_check_finds_a_gap_that_is_longer_than_known(machine: vmcore.Machine, task: vmcore.Task) -> None:
+    first, second = (task.mmap(None, 8 * PAGE, prot, ANON) for prot in (1, 3))
+    task.munmap(first, 8 * PAGE)
+    old = poke(machine, task.pid, "gap_top", second)
+    with pytest.raises(vmcore.KernelBug, match="mm-cache"):
+        machine.check()
+    poke(machine, task.pid, "gap_top", old)
+    machine.check()
 
 
 def test_a_gap_below_a_stack_is_its_own(task: vmcore.Task) -> None:

@@ -136,6 +136,15 @@ cdef inline int anon_object(machine_t *m, uint32_t i) noexcept nogil:
     return in_pool(m, POOL_ANON_VMA, i) and m.anon_vmas[i].nr != 0
 
 
+cdef inline int gap_is_long(mm_t *p, uint64_t start, uint64_t end) noexcept nogil:
+    """Whether a gap should have been found that the top-down search believes it need not look at."""
+    if start < p.gap_top:
+        start = p.gap_top
+    if end > p.mmap_base:
+        end = p.mmap_base
+    return p.gap_top != 0 and end > start and end - start >= p.gap_length
+
+
 cdef int check_vma_list(check_t *c, uint32_t mm) noexcept nogil:
     cdef machine_t *m = c.m
     cdef mm_t *mp = &m.mms[mm]
@@ -161,6 +170,8 @@ cdef int check_vma_list(check_t *c, uint32_t mm) noexcept nogil:
             return fail(c, CHECK_VMA_RANGE, mm, i, v.start)
         if v.start < end:
             return fail(c, CHECK_VMA_ORDER, mm, i, v.start)
+        if gap_is_long(mp, end, v.start):
+            return fail(c, CHECK_MM_CACHE, mm, i, mp.gap_top)
         # a shared mapping has an object; a private one of none is anonymous
         if (v.flags & VM_SHARED) != 0 and v.file == 0:
             return fail(c, CHECK_VMA_FLAGS, mm, i, v.flags)
@@ -196,6 +207,8 @@ cdef int check_vma_list(check_t *c, uint32_t mm) noexcept nogil:
         return fail(c, CHECK_MM_DATA_VM, mm, data, mp.data_vm)
     if mp.mmap_cache != 0 and (not in_pool(m, POOL_VMA, mp.mmap_cache) or m.vmas[mp.mmap_cache].mm != mm):
         return fail(c, CHECK_MM_CACHE, mm, mp.mmap_cache, 0)
+    if gap_is_long(mp, end, mp.mmap_base):
+        return fail(c, CHECK_MM_CACHE, mm, 0, mp.gap_top)
     c.r.vmas += n
     return 0
 

@@ -148,6 +148,7 @@ cdef uint32_t mm_alloc(machine_t *m, uint32_t owner, uint32_t like) noexcept nog
         p.start_stack = m.rules.stack_top
     p.task = owner
     p.free_area_cache = p.mmap_base
+    p.gap_top = 0
     p.anonmm = 0
     p.swap_address = 0
     if m.rmap.mm_init(m, mm, like) < 0:

@@ -214,6 +214,8 @@ cdef packed struct mm_t:        # mm_struct
     uint64_t leaf_tag       # addr >> leaf span
     uint64_t free_area_cache
     uint64_t mmap_base      # where the search for a gap starts (TASK_UNMAPPED_BASE of this mm)
+    uint64_t gap_top        # top-down search: no gap from here up to mmap_base is as long as gap_length; 0: not known
+    uint64_t gap_length
     uint64_t total_vm       # pages
     uint64_t locked_vm      # pages
     uint64_t locked_lost    # of locked_vm: what no vma is locked for, since an mremap with DONTUNMAP

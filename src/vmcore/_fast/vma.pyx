@@ -220,10 +220,19 @@ cdef void link_list_tree(machine_t *m, uint32_t mm, uint32_t vma) noexcept nogil
     p.map_count += 1
 
 
+cdef inline void gap_grows(machine_t *m, uint32_t mm, uint32_t next) noexcept nogil:
+    """A gap below the vma `next` has become longer than a top-down search may know."""
+    cdef mm_t *p = &m.mms[mm]
+    cdef uint64_t top = m.vmas[next].start if next != 0 else p.mmap_base
+    if p.gap_top != 0 and p.gap_top < top:
+        p.gap_top = top if top < p.mmap_base else 0
+
+
 cdef void unlink_list_tree(machine_t *m, uint32_t vma) noexcept nogil:
     cdef rb_view view = tree_of(m)
     cdef vma_t *v = &m.vmas[vma]
     cdef mm_t *p = &m.mms[v.mm]
+    gap_grows(m, v.mm, v.next)
     if v.prev != 0:
         m.vmas[v.prev].next = v.next
     else:
@@ -279,6 +288,8 @@ cdef void vma_set_range(machine_t *m, uint32_t vma, uint64_t start, uint64_t end
         m.i_mmap.remove(m, vma)
     m.rmap.vma_adjust_begin(m, vma)
     spin_lock_ptl(m, v.mm)
+    if start > v.start or end < v.end:
+        gap_grows(m, v.mm, v.next)
     v.start = start
     v.end = end
     v.pgoff = pgoff

@@ -19,7 +19,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from vmcore._fast.mmap cimport IS_ERR_VALUE, MAP_FIXED, MAP_SHARED, page_align
 from vmcore._fast.records cimport (
-    CAP_SYS_RAWIO, FILE_REGULAR, PAGE_MASK_LOW, PAGE_SHIFT, machine_t)
+    CAP_SYS_RAWIO, FILE_REGULAR, PAGE_MASK_LOW, PAGE_SHIFT, machine_t, mm_t)
 from vmcore._fast.vma cimport find_vma, find_vma_prev
 
 cdef enum:
@@ -32,17 +32,28 @@ cdef uint64_t LOW_END = <uint64_t>1 << 31
 
 
 cdef int64_t search_down(machine_t *m, uint32_t mm, uint64_t length, uint64_t low, uint64_t high) noexcept nogil:
-    """The highest address in [low, high - length] with room, or -ENOMEM."""
+    """The highest address in [low, high - length] with room, or -ENOMEM. high is the mm's mmap_base. What a search found
+    to be too short is not looked at again until a gap grows (mm_t.gap_top), so that a mapping below ten thousand others
+    costs what it does below ten; the kernel's maple tree knows the longest gap of each of its nodes."""
+    cdef mm_t *p = &m.mms[mm]
     cdef uint32_t below = 0
-    cdef uint32_t above = find_vma_prev(m, mm, high, &below)
+    cdef uint32_t above
     cdef uint64_t top, bottom
+    cdef int all_short = 1
+    if p.gap_top != 0 and length >= p.gap_length:
+        high = p.gap_top
+    above = find_vma_prev(m, mm, high, &below)
     while True:
         # the gap between two neighbours, cut to [low, high)
         top = m.vmas[above].start if above != 0 and m.vmas[above].start < high else high
         bottom = m.vmas[below].end if below != 0 and m.vmas[below].end > low else low
         if top >= bottom + length:
             if above == 0 or vm_start_gap(m, above) >= top:
+                if all_short:
+                    p.gap_top = top
+                    p.gap_length = length
                 return <int64_t>(top - length)
+            all_short = 0
             high = vm_start_gap(m, above)
             if high <= low:
                 return -ENOMEM
