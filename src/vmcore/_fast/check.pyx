@@ -46,7 +46,8 @@ CHECK_NAMES = {
     CHECK_MM_LOCKED_VM: ("locked-vm", "locked_vm is the sum of the VM_LOCKED vmas and of what DONTUNMAP left: mm, sum, "
                                       "locked_vm"),
     CHECK_MM_DATA_VM: ("data-vm", "data_vm is the sum of private writable vmas that are no stack: mm, sum, data_vm"),
-    CHECK_MM_CACHE: ("mm-cache", "mmap_cache, the cached leaf table and the gaps known to be short are the mm's own: mm, vma or table, tag"),
+    CHECK_MM_CACHE: ("mm-cache", "mmap_cache, the cached leaf table and the gaps known to be short are the mm's own:"
+                     " mm, vma or table, tag"),
     CHECK_TABLE_INDEX: ("table-index", "an upper entry leads to a table: mm, table, from table"),
     CHECK_TABLE_META: ("table-meta", "a table knows its mm, base, level, and its frame knows it: mm, table, value"),
     CHECK_TABLE_ENTRY: ("table-entry", "an upper entry is none or present, below TASK_SIZE: mm, table, entry"),

@@ -32,9 +32,9 @@ cdef uint64_t LOW_END = <uint64_t>1 << 31
 
 
 cdef int64_t search_down(machine_t *m, uint32_t mm, uint64_t length, uint64_t low, uint64_t high) noexcept nogil:
-    """The highest address in [low, high - length] with room, or -ENOMEM. high is the mm's mmap_base. What a search found
-    to be too short is not looked at again until a gap grows (mm_t.gap_top), so that a mapping below ten thousand others
-    costs what it does below ten; the kernel's maple tree knows the longest gap of each of its nodes."""
+    """The highest address in [low, high - length] with room, or -ENOMEM. high is the mm's mmap_base. What a search
+    found to be too short is not looked at again until a gap grows (mm_t.gap_top), so that a mapping below ten thousand
+    others costs what it does below ten; the kernel's maple tree knows the longest gap of each of its nodes."""
     cdef mm_t *p = &m.mms[mm]
     cdef uint32_t below = 0
     cdef uint32_t above
