@@ -41,7 +41,7 @@ def ways_of(kernel: vmcore.Kernel) -> Ways:
     if kernel.calls == "v2_6":
         return Ways()
     return Ways(data=READ | WRITE | (EXEC if kernel.data["data_exec"] else 0), mremap_looks=True, populates_last=True,
-                locked_writable=True, gap=256, stack_room=kernel.data["stack_room"])
+                locked_writable=True, gap=256, stack_room=kernel.data["stack_room"], brk_needs_heap=True)
 
 
 class Side:

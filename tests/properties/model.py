@@ -104,6 +104,7 @@ class Ways(NamedTuple):
     locked_writable: bool = False       # locked pages that may be written now are there at once
     gap: int = 0                        # pages that stay free below a stack
     stack_room: int = 0                 # pages that exec adds below the arguments
+    brk_needs_heap: bool = False        # a heap that is unmapped altogether does not shrink
 
 
 def failed(number: int) -> Outcome:
@@ -257,6 +258,8 @@ class Model:
                              if page in space.pages):
             return space.brk
         if new < old:
+            if self.ways.brk_needs_heap and not any(page in space.pages for page in range(new, old)):
+                return space.brk
             self.unmap(space, new, old - new)
         elif new > old:
             self.map(space, old, new - old, self.ways.data, False, None, 0)

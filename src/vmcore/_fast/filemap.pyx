@@ -24,8 +24,8 @@ from vmcore._fast.frame cimport GFP_HIGHUSER_COLD, GFP_KERNEL, alloc_pages, get_
 from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
 from vmcore._fast.pool cimport pool_alloc, pool_free, pool_init, pool_reserve, safe_point
 from vmcore._fast.records cimport (
-    CACHE_DENTRY, CACHE_FILP, CACHE_INODE, CACHE_RADIX, DEV_FILE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED,
-    HOST_NOMEM, PG_ANON, PG_DIRTY, PG_LOCKED, PG_READAHEAD, PG_SWAPCACHE, PG_TABLE, PG_UPTODATE, PG_WRITEBACK,
+    CACHE_DENTRY, CACHE_FILP, CACHE_INODE, CACHE_RADIX, DEV_FILE, FILE_REGULAR, FILE_SHMEM, FILE_UNLINKED, HOST_NOMEM,
+    PG_ANON, PG_DIRTY, PG_LOCKED, PG_READAHEAD, PG_RECLAIM, PG_SWAPCACHE, PG_TABLE, PG_UPTODATE, PG_WRITEBACK,
     POOL_FILE, POOL_RADIX, VM_RAND_READ, VM_SEQ_READ, ZONE_DMA, file_t, frame_t, machine_t, radix_node_t, vma_t)
 from vmcore._fast.slab cimport LEDGER_PAGE_CACHE, cache_alloc, cache_free, ledger_note
 from vmcore._fast.swap cimport free_swap_and_cache
@@ -358,8 +358,10 @@ cdef void remove_from_page_cache(machine_t *m, uint32_t pfn) noexcept nogil:
 
 cdef void set_page_dirty(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *p = &m.frames[pfn]
+    if p.flags & PG_READAHEAD:
+        p.flags &= ~<uint32_t>(PG_READAHEAD | PG_RECLAIM)
     if (p.flags & PG_DIRTY) == 0:
-        p.flags = (p.flags | PG_DIRTY) & ~<uint32_t>PG_READAHEAD
+        p.flags |= PG_DIRTY
         if is_file_page(m, p):
             m.nr_dirty += 1
 

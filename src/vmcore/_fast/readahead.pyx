@@ -31,7 +31,8 @@ from vmcore._fast.frame cimport get_page
 from vmcore._fast.lru cimport mark_page_accessed
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
-    PAGE_SHIFT, PG_READAHEAD, PG_WRITEBACK, VM_EXEC, VM_HUGEPAGE, VM_RAND_READ, VM_SEQ_READ, file_t, machine_t, vma_t)
+    PAGE_SHIFT, PG_READAHEAD, PG_RECLAIM, PG_WRITEBACK, VM_EXEC, VM_HUGEPAGE, VM_RAND_READ, VM_SEQ_READ, file_t,
+    machine_t, vma_t)
 
 cdef enum:
     MAX_ORDER = 9           # of a folio: that of a huge page
@@ -89,8 +90,9 @@ cdef void mark(machine_t *m, uint32_t file, uint64_t first, uint64_t n) noexcept
 
 
 cdef bint marked(machine_t *m, uint32_t file, uint64_t index) noexcept nogil:
+    """By readahead, whose mark is on all pages of a folio; reclaim's (MADV_PAGEOUT of a dirty page) is on one page."""
     cdef uint32_t pfn = find_page(m, file, index)
-    return pfn != 0 and (m.frames[pfn].flags & PG_READAHEAD) != 0
+    return pfn != 0 and (m.frames[pfn].flags & (PG_READAHEAD | PG_RECLAIM)) == PG_READAHEAD
 
 
 cdef void read_plain(machine_t *m, uint32_t file, uint64_t index, uint64_t n, uint64_t ahead) noexcept nogil:
@@ -187,12 +189,13 @@ cdef void async_readahead(machine_t *m, uint32_t file, uint64_t index, uint64_t 
     cdef uint64_t miss, end, align, size
     if m.frames[find_page(m, file, index)].flags & PG_WRITEBACK:
         return
-    while first != 0 and marked(m, file, first - 1):
-        first -= 1
-    while marked(m, file, last + 1):
-        last += 1
+    if marked(m, file, index):
+        while first != 0 and marked(m, file, first - 1):
+            first -= 1
+        while marked(m, file, last + 1):
+            last += 1
     for miss in range(first, last + 1):
-        m.frames[find_page(m, file, miss)].flags &= ~<uint32_t>PG_READAHEAD
+        m.frames[find_page(m, file, miss)].flags &= ~<uint32_t>(PG_READAHEAD | PG_RECLAIM)
     if index == (f.ra_start + f.ra_size - f.ra_async) & ~(power_of_two(last + 1 - first) - 1):
         f.ra_start += f.ra_size             # where it was expected
         size = next_size(f.ra_size, most)
@@ -299,7 +302,7 @@ cdef uint32_t filemap_read_page(machine_t *m, uint32_t file, uint64_t index, uin
     if pfn == 0:
         return 0
     if m.frames[pfn].flags & PG_READAHEAD and m.read_ahead_pages != 0:
-        while first != 0 and marked(m, file, first - 1):
+        while first != 0 and marked(m, file, index) and marked(m, file, first - 1):
             first -= 1
         async_readahead(m, file, first, index + 1 - first)
         pfn = wanted_page(m, file, index)

@@ -17,8 +17,8 @@ from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, put_page, rot
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.pool cimport pool_alloc, pool_free
 from vmcore._fast.records cimport (
-    CACHE_RADIX, PG_DIRTY, PG_LOCKED, PG_PRIVATE, PG_RECLAIM, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK, POOL_RADIX,
-    SWAP_MAP_BAD, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, frame_t, machine_t, swap_area_t, swap_word_t,
+    CACHE_RADIX, PG_DIRTY, PG_LOCKED, PG_PRIVATE, PG_READAHEAD, PG_RECLAIM, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK,
+    POOL_RADIX, SWAP_MAP_BAD, SWP_OFFSET_MASK, SWP_TYPE_SHIFT, frame_t, machine_t, swap_area_t, swap_word_t,
 )
 from vmcore._fast.slab cimport LEDGER_PAGE_CACHE, cache_alloc, cache_free, ledger_note
 from vmcore._fast.swap_slots cimport get_swap_page, swap_duplicate, swap_free, swp_slot, vm_swap_full
@@ -266,7 +266,7 @@ cdef int swap_writepage(machine_t *m, uint32_t pfn) noexcept nogil:
 
 cdef void end_page_writeback(machine_t *m, uint32_t pfn) noexcept nogil:
     cdef frame_t *f = &m.frames[pfn]
-    f.flags &= ~<uint32_t>PG_WRITEBACK
+    f.flags &= ~<uint32_t>(PG_WRITEBACK | PG_READAHEAD)     # PG_reclaim of today is the same bit
     m.nr_writeback -= 1
     if f.flags & PG_RECLAIM:
         f.flags &= ~<uint32_t>PG_RECLAIM

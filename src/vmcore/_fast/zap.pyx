@@ -12,8 +12,8 @@ a dirty or young bit to be passed on. mapcount and frame records are fetched ZAP
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.records cimport (
-    i_mmap_iter, machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_SWAPCACHE, PTE_P, PTE_PROTNONE, PTE_A,
-    PTE_D, PTE_ANON, PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT, RMAP_NODES_ALL, RMAP_NODES_ANON, VM_NONLINEAR)
+    i_mmap_iter, machine_t, mm_t, vma_t, frame_t, PG_DIRTY, PG_DIRECT, PG_READAHEAD, PG_SWAPCACHE, PTE_P, PTE_PROTNONE,
+    PTE_A, PTE_D, PTE_ANON, PTE_SPECIAL, PTE_SHIFT, PAGE_SHIFT, RMAP_NODES_ALL, RMAP_NODES_ANON, VM_NONLINEAR)
 from vmcore._fast.counters cimport count_n, TRUNCATE_ORPHANS, ZAP_PTES
 from vmcore._fast.lru cimport lru_add_drain, mark_page_accessed
 from vmcore._fast.swap cimport free_swap_and_cache, free_page_and_swap_cache, swp_slot
@@ -49,7 +49,7 @@ cdef inline void zap_present(machine_t *m, uint64_t pte, uint32_t at, int chains
     cdef frame_t *f
     if pte & PTE_D:
         f = &m.frames[pfn]
-        if not f.flags & <uint32_t>PG_DIRTY:
+        if (f.flags & <uint32_t>(PG_DIRTY | PG_READAHEAD)) != PG_DIRTY:
             set_page_dirty(m, pfn)
     # who has a page_mapping: up to 2.6.6 files, in 2.6.7 the swap cache too; 2.4 does not ask
     if (pte & (PTE_A | PTE_ANON)) == PTE_A:

@@ -14,8 +14,8 @@ from vmcore._fast.frame cimport GFP_FS_, GFP_IO_, has_mapping, page_count, page_
 from vmcore._fast.locks cimport page_map_lock, page_map_unlock, trylock_page
 from vmcore._fast.lru cimport page_free_now
 from vmcore._fast.records cimport (
-    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_LOCKED, PG_PRIVATE, PG_RECLAIM,
-    PG_SWAPCACHE, PG_WRITEBACK, frame_t, machine_t)
+    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_LOCKED, PG_PRIVATE, PG_READAHEAD,
+    PG_RECLAIM, PG_SWAPCACHE, PG_WRITEBACK, frame_t, machine_t)
 from vmcore._fast.rmap.rmap cimport SWAP_FAIL
 from vmcore._fast.shmem cimport shmem_writepage
 from vmcore._fast.swap cimport add_to_swap, delete_from_swap_cache, swap_writepage
@@ -133,6 +133,8 @@ cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogi
             return KEEP_LOCKED
     page_map_unlock(m, pfn)
     if f.flags & PG_DIRTY and sc.now and is_regular(m, f):
+        # PG_reclaim, for the end of a write that others will start: the same bit as PG_readahead, and taken for it
+        f.flags |= PG_READAHEAD | PG_RECLAIM
         return ACTIVATE
     if f.flags & PG_DIRTY:
         if referenced:
