@@ -12,7 +12,9 @@ import vmcore
 from vmcore import footprint, scenario
 from vmcore._fast import records
 from vmcore.cli.size import MEASURE, python_of
+from vmcore.cli.size import table as size_table
 from vmcore.cli.workers import child_environment
+from vmcore.report.figures import write
 from vmcore.scenario import size
 
 
@@ -145,3 +147,11 @@ def test_what_makes_no_sense_is_refused() -> None:
         size.predict(scenario.load("hundred-tasks", settings=["swap=4K"]), "2.6.5")
     with pytest.raises(scenario.Refused, match="swappines"):
         size.predict(scenario.load("hundred-tasks", settings=["tunables.swappines=1"]), "2.6.5")
+
+
+def test_the_table_adds_up() -> None:
+    """Maps of the swap map have no row of their own: they are in that of the bitmaps."""
+    predicted = size.predict(scenario.load("cowkeep"), "2.6.5-aa1")
+    rows = {line[:20].strip(): line.split() for line in size_table([predicted], 1 << 40).splitlines() if line.strip()}
+    maps = sum(predicted.pools[pool] for pool in ("swap_word", "swap_any", "swap_full"))
+    assert maps > predicted.pools["swap_word"] and rows["their bitmaps"][2] == write("bytes", maps)

@@ -30,8 +30,7 @@ NAMES = {
     "slot_token": "contents of slots",
 }
 BESIDE = 2                              # kernels whose full use has columns of its own
-SMALL = ("swap_any", "swap_full")       # maps of maps: a page each; shown with the bitmaps
-
+MAPS_OF_MAPS = ("swap_any", "swap_full")        # a page each; shown with the bitmaps
 
 # A run of next to nothing for each workload, whose code differs.
 SMALL = {
@@ -117,9 +116,9 @@ def document(chosen: scenario.Scenario, found: list[size.Prediction], has: int,
 def table(found: list[size.Prediction], has: int) -> str:
     """A row for each pool, a column or two for each kernel: this run, and full use."""
     def joined(pools: dict[str, int]) -> dict[str, int]:
-        out = {pool: size for pool, size in pools.items() if pool not in SMALL}
+        out = {pool: size for pool, size in pools.items() if pool not in MAPS_OF_MAPS}
         if "swap_word" in out:
-            out["swap_word"] += sum(pools.get(pool, 0) for pool in SMALL)
+            out["swap_word"] += sum(pools.get(pool, 0) for pool in MAPS_OF_MAPS)
         return out
 
     beside = len(found) <= BESIDE       # full use in columns of its own
