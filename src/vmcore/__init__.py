@@ -10,10 +10,7 @@ from vmcore import _command  # noqa: F401 - before all that takes time
 
 if TYPE_CHECKING:
     from vmcore._fast.records import trace_t as TRACE_DTYPE
-    from vmcore.errors import BusError, KernelBug, SegmentationFault, TaskKilled
-    from vmcore.kernels import KERNELS, Kernel
-    from vmcore.machine import File, Machine, load
-    from vmcore.task import (
+    from vmcore.constants import (
         CAP_IPC_LOCK,
         CAP_SYS_ADMIN,
         CAP_SYS_RAWIO,
@@ -78,8 +75,11 @@ if TYPE_CHECKING:
         RLIMIT_DATA,
         RLIMIT_MEMLOCK,
         RLIMIT_STACK,
-        Task,
     )
+    from vmcore.errors import BusError, KernelBug, SegmentationFault, TaskKilled
+    from vmcore.kernels import KERNELS, Kernel
+    from vmcore.machine import File, Machine, load
+    from vmcore.task import Task
 
 __version__ = "0.1.0"
 
@@ -163,7 +163,7 @@ __all__ = [
 ]
 
 # The engine and numpy are imported by the first use of a name: what needs neither (vmcore --help, a program that may or
-# may not simulate) does not wait for them. Names that are not in _HOME are task's.
+# may not simulate) does not wait for them. Names that are not in _HOME are constants.
 _HOME = {
     "BusError": "errors",
     "File": "machine",
@@ -172,12 +172,13 @@ _HOME = {
     "KernelBug": "errors",
     "Machine": "machine",
     "SegmentationFault": "errors",
+    "Task": "task",
     "TaskKilled": "errors",
     "load": "machine",
 }
 _MODULES = frozenset({
-    "cost", "designs", "errors", "footprint", "intervals", "invariants", "kernels", "machine", "report", "rules",
-    "scenario", "stats", "sweep", "task", "trace",
+    "constants", "cost", "designs", "errors", "footprint", "intervals", "invariants", "kernels", "machine", "report",
+    "rules", "scenario", "stats", "sweep", "task", "trace",
 })
 
 
@@ -189,7 +190,7 @@ def __getattr__(name: str) -> Any:
     if name == "TRACE_DTYPE":
         value = import_module("vmcore._fast.records").trace_t
     else:
-        value = getattr(import_module("vmcore." + _HOME.get(name, "task")), name)
+        value = getattr(import_module("vmcore." + _HOME.get(name, "constants")), name)
     globals()[name] = value
     return value
 
