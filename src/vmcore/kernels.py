@@ -121,6 +121,10 @@ class Kernel:
             changes["name"] = "+".join([self.name, *changed])
         return replace(self, **changes)
 
+    def no_arch(self, arch: str) -> str:
+        """Why it does not run on an architecture that is none of its ``archs``, in words."""
+        return f"has no arch {arch!r}, only {', '.join(self.archs)}"
+
     def fields(self) -> dict[str, Any]:
         """All of it as plain data, for a saved machine."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}

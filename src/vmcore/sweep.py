@@ -29,7 +29,7 @@ __all__ = ["MOST", "Interrupted", "Point", "Run", "Sweep", "attempt", "how_many"
 MOST = 1000             # runs of a sweep
 SEED = "seed"           # the one key that is no scenario's: of everything random in a run
 IMPORTED = 40 << 20     # what a process takes before its machine: Python, numpy, vmcore (measured: 35 to 40 MB)
-GRACE = 10.0            # seconds that runs have after Ctrl-C to end
+GRACE = 10.0            # seconds that runs have after Ctrl-C to end, and to hand in what they measured
 DIED = "its process was killed or ended, and gave no result"
 
 Outcome = dict[str, Any]        # {"result": ...}, {"not_run": reason} or {"error": message, "status": n}
@@ -46,7 +46,7 @@ class Point:
 
     @property
     def label(self) -> str:
-        return " ".join([self.kernel, *(f"{key}={shown(value)}" for key, value in self.values.items())])
+        return label(self.kernel, self.values)
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,11 @@ class Interrupted(KeyboardInterrupt):
 def shown(value: Any) -> str:
     """A value as TOML has it, a string without its quotes."""
     return value if isinstance(value, str) else toml(value)
+
+
+def label(kernel: str, values: Mapping[str, Any]) -> str:
+    """What a run is called: ``2.6.5 n=10 s=20``."""
+    return " ".join([kernel, *(f"{key}={shown(value)}" for key, value in values.items())])
 
 
 def toml(value: Any) -> str:
@@ -208,9 +213,9 @@ def attempt(chosen: scenario.Scenario, kernel: str, seed: int, costs: cost.CostM
     """Run it; what is wrong with it is an outcome like another. After Ctrl-C the result is what was measured until
     then, if there is anything."""
     try:
-        allowed = kernels.get(kernel).archs
-        if chosen.arch not in allowed:
-            return {"not_run": f"has no arch {chosen.arch!r}, only {', '.join(allowed)}"}
+        preset = kernels.get(kernel)
+        if chosen.arch not in preset.archs:
+            return {"not_run": preset.no_arch(chosen.arch)}
         return {"result": scenario.run(chosen, kernel, seed=seed, progress=progress, costs=costs)}
     except scenario.Interrupted as interrupted:
         return {"result": interrupted.result}
@@ -323,7 +328,7 @@ def _in_pool(todo: dict[int, dict[str, Any]], jobs: int, end: Callable[[int, Out
     before = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context, max_tasks_per_child=1)
     try:
-        with _closed_to_interrupts():       # processes are born as they are to live
+        with closed_to_interrupts():        # processes are born as they are to live
             futures = {executor.submit(_attempt, job): place for place, job in todo.items()}
         return _collect(futures, end)
     except KeyboardInterrupt:
@@ -341,8 +346,8 @@ def _in_pool(todo: dict[int, dict[str, Any]], jobs: int, end: Callable[[int, Out
 
 
 @contextlib.contextmanager
-def _closed_to_interrupts() -> Iterator[None]:
-    """Ctrl-C waits, here and for ever in the processes that are started."""
+def closed_to_interrupts() -> Iterator[None]:
+    """Ctrl-C waits, here and in processes that are started, until they let it in."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -350,21 +355,23 @@ def _closed_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def interrupt_once(*_: object) -> None:
+    """A handler of Ctrl-C for a process that was started: the terminal sends it to the whole group, and the parent
+    passes it on as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def _open_to_interrupts() -> Iterator[None]:
-    """In a process of ours, which was born closed to it, Ctrl-C comes in while a machine runs: once, because the
-    terminal sends it to the whole group and the parent passes it on as well."""
+    """In a process of ours, which was born closed to it, Ctrl-C comes in while a machine runs."""
     import multiprocessing
 
     if multiprocessing.parent_process() is None or signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set()):
         yield
         return
 
-    def interrupt(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGINT, interrupt_once)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         yield

@@ -105,14 +105,11 @@ def kernels(text: str, arch: str | None, setting: str | None = SETTING) -> list[
         if names.count(name) > 1:
             raise scenario.ScenarioError(f"kernel {name!r} is named twice")
     for name in names:
-        if arch is not None and arch not in vmcore.KERNELS[name].archs:
-            raise scenario.ScenarioError(f"kernel {name!r} {no_arch(name, arch)}"
+        kernel = vmcore.KERNELS[name]
+        if arch is not None and arch not in kernel.archs:
+            raise scenario.ScenarioError(f"kernel {name!r} {kernel.no_arch(arch)}"
                                          + (other_arch(names, setting) if setting else ""))
     return names
-
-
-def no_arch(name: str, arch: str) -> str:
-    return f"has no arch {arch!r}, only {', '.join(vmcore.KERNELS[name].archs)}"
 
 
 def other_arch(names: list[str], setting: str) -> str:
@@ -129,7 +126,7 @@ def left_out(text: str, arch: str, setting: str | None = SETTING) -> dict[str, s
     """Kernels that ``all`` leaves out, and why."""
     if text.strip() != "all":
         return {}
-    return {name: no_arch(name, arch) + (f"; {setting}{kernel.archs[0]} has it" if setting else "")
+    return {name: kernel.no_arch(arch) + (f"; {setting}{kernel.archs[0]} has it" if setting else "")
             for name, kernel in vmcore.KERNELS.items() if arch not in kernel.archs}
 
 

@@ -22,8 +22,6 @@ from vmcore.report.progress import ProgressBar
 
 from . import open_streams
 
-GRACE = 10.0    # seconds that workers have after Ctrl-C to hand in what they measured
-
 
 def by_kernel(chosen: scenario.Scenario, names: list[str], seed: int) -> dict[str, sweep.Point]:
     """The jobs of a comparison."""
@@ -62,7 +60,7 @@ class Pool:
                 except KeyboardInterrupt:
                     if self.interrupted:
                         break       # a second Ctrl-C: at once
-                    self.interrupted, deadline = True, monotonic() + GRACE
+                    self.interrupted, deadline = True, monotonic() + sweep.GRACE
                     for process in self._running.values():
                         process.send_signal(signal.SIGINT)
                 if deadline is not None and monotonic() >= deadline:
@@ -76,13 +74,10 @@ class Pool:
 
     def _start(self, name: str) -> None:
         # It is born with Ctrl-C blocked, and lets it in when it can answer.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with sweep.closed_to_interrupts():
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", "from vmcore.cli.workers import main; main()"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment())
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._running[name], self._buffers[name] = process, b""
         self._selector.register(process.stdout, selectors.EVENT_READ, name)
         job = self.jobs[name]
@@ -136,13 +131,8 @@ def main() -> None:
     """Run the one job that stdin asks for."""
     from . import options
 
-    def interrupt(*_: object) -> None:
-        # Once: the terminal sends Ctrl-C to the whole group, and the parent passes it on as well.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
     open_streams()
-    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGINT, sweep.interrupt_once)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)       # whatever else is printed goes to stderr
     options.plain_warnings()

@@ -8,11 +8,11 @@ from html import escape
 from typing import Any
 
 from vmcore.scenario import Size
-from vmcore.sweep import shown
+from vmcore.sweep import label, shown
 
 from . import html, layout
 from .figures import FIGURES, Figure, Result, cell, differing, write
-from .text import notes
+from .text import below
 
 Document = dict[str, Any]
 WIDTH, HEIGHT = 440, 260                # of a picture, in pixels
@@ -30,14 +30,11 @@ def labelled(document: Document) -> tuple[str, dict[str, Result]]:
     return names[0], {name: one["result"] for name, one in zip(names[1:], runs, strict=True)}
 
 
-def label(one: dict[str, Any]) -> str:
-    return " ".join([one["kernel"], *(f"{key}={shown(value)}" for key, value in one["values"].items())])
-
-
 def not_run(document: Document) -> list[str]:
     """What kernels cannot run, and why."""
     left_out = document.get("not_run", {})
-    return [*(f"{label(one)}: not run: {one['not_run']}" for one in document["runs"] if "not_run" in one),
+    return [*(f"{label(one['kernel'], one['values'])}: not run: {one['not_run']}" for one in document["runs"]
+              if "not_run" in one),
             *(f"{name}: not run: {reason}" for name, reason in left_out.items())]
 
 
@@ -51,15 +48,8 @@ def table(document: Document, width: int | None) -> str:
         lines += layout.grid([[heading, *(f.heading for f in different)],
                               *([name, *(cell(f, result) for f in different)] for name, result in results.items())],
                              width, groups=["", *(f.group for f in different)])
-        some = next(iter(results.values()))
-        told = [f"{figure.group}: {figure.heading} {text}" for figure in same
-                if (text := cell(figure, some)).strip("-0.")]
-        if told:
-            lines += ["", *layout.prose("the same in all: " + "; ".join(told), width)]
-        if any("/" in cell(figure, result) for figure in FIGURES for result in results.values()):
-            said = "a/b: of a bytes, b lie in low memory; a alone: all of them, or there is no high memory"
-            lines += ["", *layout.prose(said, width)]
-        lines += notes({" ".join(name.split()): result for name, result in results.items()}, width)
+        named = {" ".join(name.split()): result for name, result in results.items()}
+        lines += below(named, [*different, *same], same, "the same in all", width)
     missing = [line for said in not_run(document) for line in layout.prose(said, width)]
     return "\n".join([*lines, *([""] if missing else []), *missing])
 
@@ -209,7 +199,7 @@ def page(document: Document) -> str:
     pictures = [text for figure in different if (text := picture(document, figure))]
     scenario = document["scenario"]
     title = f"vmcore sweep: {scenario['name']} by {', '.join(document['vary'])}"
-    bad = [f"{label(one)}: {problem}" for one in document["runs"]
+    bad = [f"{label(one['kernel'], one['values'])}: {problem}" for one in document["runs"]
            for problem in (*one.get("result", {}).get("problems", ()), *filter(None, [one.get("error")]))]
     return "\n".join([
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',

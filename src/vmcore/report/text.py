@@ -24,16 +24,21 @@ def compare_table(kernels: dict[str, Result], width: Width, looked_at: Sequence[
     shown, same = differing(kernels, looked_at)
     narrow = width is not None and width < NARROW
     lines = _columns(kernels, shown, width) if narrow else _rows(kernels, shown, width)
-    some = next(iter(kernels.values()), None)
+    return "\n".join(lines + below(kernels, [*shown, *same], same, "the same on all", width))
+
+
+def below(results: dict[str, Result], figures: Iterable[Figure], same: Iterable[Figure], word: str,
+          width: Width) -> list[str]:
+    """What stands below a table of ``figures``: the values of those that are the same, what a/b means if there is one,
+    and notes."""
+    some = next(iter(results.values()), None)
     told = [f"{figure.group}: {figure.heading} {cell(figure, some)}" for figure in same
             if some is not None and cell(figure, some).strip("-0.")]
-    if told:
-        lines += ["", *prose("the same on all: " + "; ".join(told), width)]
-    if any("/" in cell(figure, result) for figure in [*shown, *same] for result in kernels.values()):
+    lines = ["", *prose(f"{word}: " + "; ".join(told), width)] if told else []
+    if any("/" in cell(figure, result) for figure in figures for result in results.values()):
         lines += ["", *prose("a/b: of a bytes, b lie in low memory; a alone: all of them, or there is no high memory",
                              width)]
-    lines += notes(kernels, width)
-    return "\n".join(lines)
+    return lines + notes(results, width)
 
 
 def notes(kernels: dict[str, Result], width: Width) -> list[str]:
