@@ -4,6 +4,7 @@
 # and every list walk is bounded by the records that the pool has handed out. A part returns 0, or -1 after fail(): the
 # first failure ends the check, because what comes later relies on what was proved before. So does Ctrl-C.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int64_t
+from vmcore._fast.pool cimport interrupted as signalled
 from vmcore._fast.records cimport machine_t, pool_t, NR_POOLS
 from vmcore._fast.check cimport check_report
 
@@ -166,7 +167,7 @@ cdef inline int fail(check_t *c, int id, uint64_t a, uint64_t b, uint64_t d) noe
 
 cdef inline int interrupted(check_t *c) noexcept nogil:
     """Ctrl-C: the check ends, without a failure. A check changes nothing, so anywhere is a good place to ask."""
-    return c.m.up.poll != NULL and c.m.up.poll(c.m) < 0
+    return signalled(c.m)
 
 cdef inline int stretch_ends(check_t *c, uint64_t i) noexcept nogil:
     """interrupted(), once every 65,536 of a loop's i."""

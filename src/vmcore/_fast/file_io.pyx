@@ -16,7 +16,7 @@ from libc.errno cimport EEXIST, EFBIG, EINVAL, EIO, ENOMEM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.filemap cimport (
-    add_to_page_cache, file_pages, find_page, max_file_bytes, radix_get, read_pages, set_page_dirty)
+    add_to_page_cache, file_pages, max_file_bytes, radix_get, set_page_dirty, wanted_page)
 from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, get_page
 from vmcore._fast.lru cimport lru_cache_add, mark_page_accessed, put_page
 from vmcore._fast.readahead cimport filemap_read_page
@@ -26,7 +26,6 @@ from vmcore._fast.shmem cimport shmem_getpage
 
 cdef enum:
     WORD = 8
-    TRIES = 8               # of reading a page that reclaim takes again
 
 cdef uint64_t MAX_OFFSET = (~<uint64_t>0 >> 1) - WORD       # offsets are signed in the kernel
 
@@ -35,17 +34,12 @@ cdef uint32_t existing_page(machine_t *m, uint32_t file, uint64_t index) noexcep
     """The page of a place below the end of the file, with a reference; 0: no memory."""
     cdef uint32_t pfn
     cdef int major = 0
-    cdef int _tries
     if m.files[file].kind == FILE_SHMEM:
         return shmem_getpage(m, file, index, &major)
-    for _tries in range(TRIES):
-        pfn = find_page(m, file, index)
-        if pfn != 0:
-            get_page(m, pfn)
-            return pfn
-        if read_pages(m, file, index, 1) == 0 and find_page(m, file, index) == 0:
-            break
-    return 0
+    pfn = wanted_page(m, file, index)
+    if pfn != 0:
+        get_page(m, pfn)
+    return pfn
 
 
 cdef uint32_t new_page(machine_t *m, uint32_t file, uint64_t index) noexcept nogil:

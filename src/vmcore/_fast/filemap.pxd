@@ -57,8 +57,11 @@ cdef inline bint file_is_open(machine_t *m, uint32_t file) noexcept nogil:
 
 # Read what is not cached of n <= READ_MOST pages from first, as far as the file and memory go; returns pages read.
 cdef int read_pages(machine_t *m, uint32_t file, uint64_t first, uint32_t n) noexcept nogil
-# force_page_cache_readahead: pages [first, last), as far as the file goes, or until a safe point ends it.
-cdef void force_readahead(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil
+# Pages [first, last), at_once <= READ_MOST in one go, as far as the file goes, or until a safe point in between ends
+# it.
+cdef void read_range(machine_t *m, uint32_t file, uint64_t first, uint64_t last, uint32_t at_once) noexcept nogil
+# The page at index, read alone if it is not cached; without a reference. 0: no memory.
+cdef uint32_t wanted_page(machine_t *m, uint32_t file, uint64_t index) noexcept nogil
 # The page at index for a fault, one reference taken: NOPAGE_SIGBUS, NOPAGE_OOM or a pfn. *major = 1 if it had to be
 # read. Readaround as 2.6.5.
 cdef uint32_t filemap_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil

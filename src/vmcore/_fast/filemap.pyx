@@ -38,6 +38,7 @@ cdef enum:
     STORE_SLAB = 1              # nodes are CACHE_RADIX objects
     STORE_EXCL = 2              # -EEXIST if the slot is taken
     KIB_PAGE = 4                # pgpgin and pgpgout count KiB
+    TRIES = 8                   # of reading a page that reclaim takes again
     WAIT_NS = 100000000
 
 cdef uint32_t NODE_SLAB = <uint32_t>1 << 31     # node.shift: the node is a slab object
@@ -419,15 +420,24 @@ cdef int read_pages(machine_t *m, uint32_t file, uint64_t first, uint32_t n) noe
         m.frames[pfn].flags = (m.frames[pfn].flags | PG_UPTODATE) & ~<uint32_t>PG_LOCKED
     return <int>read
 
-cdef void force_readahead(machine_t *m, uint32_t file, uint64_t first, uint64_t last) noexcept nogil:
+cdef void read_range(machine_t *m, uint32_t file, uint64_t first, uint64_t last, uint32_t at_once) noexcept nogil:
     cdef uint64_t end = file_pages(&m.files[file])
     if last > end:
         last = end
     while first < last:
-        read_pages(m, file, first, <uint32_t>(last - first if last - first < READAROUND else READAROUND))
-        if safe_point(m) < 0:
+        read_pages(m, file, first, <uint32_t>(last - first if last - first < at_once else at_once))
+        first += at_once
+        if first < last and safe_point(m) < 0:
             break
-        first += READAROUND
+
+cdef uint32_t wanted_page(machine_t *m, uint32_t file, uint64_t index) noexcept nogil:
+    cdef uint32_t pfn = 0
+    cdef int _tries
+    for _tries in range(TRIES):
+        pfn = find_page(m, file, index)
+        if pfn != 0 or (read_pages(m, file, index, 1) == 0 and find_page(m, file, index) == 0):
+            break
+    return pfn
 
 cdef uint32_t filemap_nopage(machine_t *m, uint32_t vma, uint64_t addr, int *major) noexcept nogil:
     cdef vma_t *v = &m.vmas[vma]

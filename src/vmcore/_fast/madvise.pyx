@@ -8,7 +8,7 @@ is no memory for it is EAGAIN.
 from libc.errno cimport EAGAIN, EBADF, EINVAL
 from libc.stdint cimport uint32_t, uint64_t
 
-from vmcore._fast.filemap cimport force_readahead
+from vmcore._fast.filemap cimport READAROUND, read_range
 from vmcore._fast.frame cimport nr_free_pages
 from vmcore._fast.locks cimport down_mmap_sem, up_mmap_sem
 from vmcore._fast.lru cimport lru_nr
@@ -16,7 +16,7 @@ from vmcore._fast.mmap cimport page_align
 from vmcore._fast.records cimport (
     FILE_REGULAR, LRU_INACTIVE, PAGE_MASK_LOW, PAGE_SHIFT, VM_HUGETLB, VM_LOCKED, VM_RAND_READ, VM_SEQ_READ, machine_t,
     vma_t)
-from vmcore._fast.vma cimport split_vma, walk_vmas
+from vmcore._fast.vma cimport HOLES_LATER, split_vma, walk_vmas
 from vmcore._fast.zap cimport zap_page_range
 
 
@@ -47,7 +47,7 @@ cdef int will_need(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noe
         return 0
     for z in range(<int>m.nr_zones):
         sane += lru_nr(m, z, LRU_INACTIVE)
-    force_readahead(m, v.file, first, first + (n if n < sane // 2 else sane // 2))
+    read_range(m, v.file, first, first + (n if n < sane // 2 else sane // 2), READAROUND)
     return 0
 
 
@@ -71,6 +71,6 @@ cdef int do_madvise(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
     if addr & PAGE_MASK_LOW or addr + length < addr or (m.rules.word_size == 4 and (addr + length) >> 32 != 0):
         return -EINVAL
     down_mmap_sem(m, mm)
-    err = walk_vmas(m, mm, addr, addr + length, advise_vma, advice)
+    err = walk_vmas(m, mm, addr, addr + length, HOLES_LATER, advise_vma, advice)
     up_mmap_sem(m, mm)
     return err

@@ -36,7 +36,7 @@ from vmcore._fast.locks cimport down_i_shared, down_mmap_sem, up_i_shared, up_mm
 from vmcore._fast.merge cimport vma_merge
 from vmcore._fast.mmap cimport (
     munmap_range, over_limit, over_memlock, page_align, vm_enough_memory, vm_unacct_memory)
-from vmcore._fast.pagetable cimport leaf_lookup, pte_alloc, pte_lookup, pte_pfn, pte_present
+from vmcore._fast.pagetable cimport leaf_lookup, pte_alloc, pte_in, pte_lookup, pte_pfn, pte_present
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     PAGE_MASK_LOW, PAGE_SHIFT, PAGE_SIZE, PTE_SPECIAL, RLIM_AS, VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB,
@@ -152,7 +152,7 @@ cdef void move_back(machine_t *m, move_t *v) noexcept nogil:
                 # to the end of what the missing table would cover
                 offset = (((v.new + offset) >> m.leaf_shift) + 1 << m.leaf_shift) - v.new
                 continue
-        src = (leaf << m.pt_shift) | (<uint32_t>((v.new + offset) >> PAGE_SHIFT) & m.pt_mask)
+        src = pte_in(m, leaf, v.new + offset)
         if m.ptes[src] != 0:
             dst = pte_lookup(m, v.mm, v.old + offset)
             if is_page(m.ptes[src]):

@@ -14,7 +14,7 @@ from vmcore._fast.pagetable cimport leaf_end, next_leaf, pte_in, pte_pfn, pte_pr
 from vmcore._fast.records cimport (
     PAGE_MASK_LOW, PAGE_SIZE, PTE_D, PTE_SPECIAL, VM_LOCKED, VM_SHARED, machine_t, vma_t)
 from vmcore._fast.truncate cimport file_sync
-from vmcore._fast.vma cimport walk_vmas
+from vmcore._fast.vma cimport HOLES_LATER, walk_vmas
 
 
 cdef void filemap_sync(machine_t *m, uint32_t vma, uint64_t start, uint64_t end) noexcept nogil:
@@ -61,6 +61,6 @@ cdef int do_msync(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, ui
     if addr + length < addr or (m.rules.word_size == 4 and (addr + length) >> 32 != 0):
         return -ENOMEM
     down_mmap_sem(m, mm)
-    err = walk_vmas(m, mm, addr, addr + length, msync_interval, <int>flags)
+    err = walk_vmas(m, mm, addr, addr + length, HOLES_LATER, msync_interval, <int>flags)
     up_mmap_sem(m, mm)
     return err

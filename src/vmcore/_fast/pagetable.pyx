@@ -138,7 +138,7 @@ cdef uint32_t pte_alloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
     cdef uint32_t shift
     cdef uint64_t *e
     if mp.leaf != 0 and mp.leaf_tag == tag:
-        return (mp.leaf << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
+        return pte_in(m, mp.leaf, addr)
     t = mp.pgd
     while level > 0:
         shift = 12 + <uint32_t>level * m.pt_shift
@@ -153,7 +153,7 @@ cdef uint32_t pte_alloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
         level -= 1
     mp.leaf = t
     mp.leaf_tag = tag
-    return (t << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
+    return pte_in(m, t, addr)
 
 
 cdef int pgd_alloc(machine_t *m, uint32_t mm) noexcept nogil:

@@ -26,10 +26,10 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.counters cimport PGMAJFAULT, count
 from vmcore._fast.filemap cimport (
-    MMAP_LOTSAMISS, NOPAGE_AGAIN, NOPAGE_MAJOR, NOPAGE_OOM, NOPAGE_SIGBUS, READ_MOST, file_pages, find_page, read_pages)
+    MMAP_LOTSAMISS, NOPAGE_AGAIN, NOPAGE_MAJOR, NOPAGE_OOM, NOPAGE_SIGBUS, READ_MOST, file_pages, find_page,
+    read_range, wanted_page)
 from vmcore._fast.frame cimport get_page
 from vmcore._fast.lru cimport mark_page_accessed
-from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     PAGE_SHIFT, PG_READAHEAD, PG_RECLAIM, PG_WRITEBACK, VM_EXEC, VM_HUGEPAGE, VM_RAND_READ, VM_SEQ_READ, file_t,
     machine_t, vma_t)
@@ -38,7 +38,6 @@ cdef enum:
     MAX_ORDER = 9           # of a folio: that of a huge page
     HUGE = 512              # pages of one
     MOST_MISSES = 10 * MMAP_LOTSAMISS       # mmap_miss counts no further
-    TRIES = 8               # of reading a page that reclaim takes again
 
 
 # ---------------------------------------------------------------- windows
@@ -66,20 +65,6 @@ cdef inline uint64_t next_size(uint64_t size, uint64_t most) noexcept nogil:
     return 2 * size if size <= most // 2 else most
 
 
-cdef uint32_t read_range(machine_t *m, uint32_t file, uint64_t first, uint64_t n) noexcept nogil:
-    """What is not cached of it; how many pages came."""
-    cdef uint64_t left = n
-    cdef uint32_t got = 0
-    while left != 0:
-        n = left if left < READ_MOST else READ_MOST
-        got += read_pages(m, file, first, <uint32_t>n)
-        first += n
-        left -= n
-        if left != 0 and safe_point(m) < 0:
-            break
-    return got
-
-
 cdef void mark(machine_t *m, uint32_t file, uint64_t first, uint64_t n) noexcept nogil:
     cdef uint64_t i
     cdef uint32_t pfn
@@ -95,6 +80,14 @@ cdef bint marked(machine_t *m, uint32_t file, uint64_t index) noexcept nogil:
     return pfn != 0 and (m.frames[pfn].flags & (PG_READAHEAD | PG_RECLAIM)) == PG_READAHEAD
 
 
+cdef uint64_t folio_start(machine_t *m, uint32_t file, uint64_t index) noexcept nogil:
+    """The first page that readahead marked together with the one at index."""
+    if marked(m, file, index):
+        while index != 0 and marked(m, file, index - 1):
+            index -= 1
+    return index
+
+
 cdef void read_plain(machine_t *m, uint32_t file, uint64_t index, uint64_t n, uint64_t ahead) noexcept nogil:
     """do_page_cache_ra: n pages, of which the last `ahead` are not wanted yet. What is cached is passed over."""
     cdef uint64_t end = file_pages(&m.files[file])
@@ -104,7 +97,7 @@ cdef void read_plain(machine_t *m, uint32_t file, uint64_t index, uint64_t n, ui
     if n > end - index:
         n = end - index
     there = ahead == 0 or ahead > n or find_page(m, file, index + n - ahead) != 0
-    read_range(m, file, index, n)
+    read_range(m, file, index, index + n, READ_MOST)
     if not there:
         mark(m, file, index + n - ahead, 1)
 
@@ -138,7 +131,7 @@ cdef void read_window(machine_t *m, uint32_t file, uint64_t start) noexcept nogi
             first = index
             pages = n
         index += n
-    read_range(m, file, start, index - start)
+    read_range(m, file, start, index, READ_MOST)
     mark(m, file, first, pages)
     if not free and f.ra_size > index - start:
         read_plain(m, file, index, f.ra_size - (index - start), f.ra_async)
@@ -184,14 +177,12 @@ cdef void async_readahead(machine_t *m, uint32_t file, uint64_t index, uint64_t 
     """page_cache_async_ra: the page at `index` is marked."""
     cdef file_t *f = &m.files[file]
     cdef uint64_t most = m.read_ahead_pages
-    cdef uint64_t first = index
+    cdef uint64_t first = folio_start(m, file, index)
     cdef uint64_t last = index
     cdef uint64_t miss, end, align, size
     if m.frames[find_page(m, file, index)].flags & PG_WRITEBACK:
         return
     if marked(m, file, index):
-        while first != 0 and marked(m, file, first - 1):
-            first -= 1
         while marked(m, file, last + 1):
             last += 1
     for miss in range(first, last + 1):
@@ -254,17 +245,6 @@ cdef void fault_readahead(machine_t *m, const vma_t *v, uint64_t index) noexcept
     read_window(m, v.file, f.ra_start)
 
 
-cdef uint32_t wanted_page(machine_t *m, uint32_t file, uint64_t index) noexcept nogil:
-    """The page, which is read alone if it has not come; 0: no memory."""
-    cdef uint32_t pfn = 0
-    cdef int _tries
-    for _tries in range(TRIES):
-        pfn = find_page(m, file, index)
-        if pfn != 0 or (read_pages(m, file, index, 1) == 0 and find_page(m, file, index) == 0):
-            break
-    return pfn
-
-
 cdef uint32_t filemap_fault(machine_t *m, uint32_t vma, uint64_t addr, int *how) noexcept nogil:
     cdef vma_t *v = &m.vmas[vma]
     cdef file_t *f = &m.files[v.file]
@@ -294,7 +274,7 @@ cdef uint32_t filemap_fault(machine_t *m, uint32_t vma, uint64_t addr, int *how)
 
 
 cdef uint32_t filemap_read_page(machine_t *m, uint32_t file, uint64_t index, uint64_t end) noexcept nogil:
-    cdef uint64_t first = index
+    cdef uint64_t first
     cdef uint32_t pfn
     if find_page(m, file, index) == 0:
         sync_readahead(m, file, index, 1)
@@ -302,8 +282,7 @@ cdef uint32_t filemap_read_page(machine_t *m, uint32_t file, uint64_t index, uin
     if pfn == 0:
         return 0
     if m.frames[pfn].flags & PG_READAHEAD and m.read_ahead_pages != 0:
-        while first != 0 and marked(m, file, index) and marked(m, file, first - 1):
-            first -= 1
+        first = folio_start(m, file, index)
         async_readahead(m, file, first, index + 1 - first)
         pfn = wanted_page(m, file, index)
         if pfn == 0:

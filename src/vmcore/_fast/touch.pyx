@@ -13,7 +13,7 @@ from vmcore._fast.fault cimport (
     FAULT_SEGV_ACCERR, FAULT_SEGV_GP, FAULT_SEGV_MAPERR, FAULT_SEGV_PKUERR, FAULT_SIGBUS, do_page_fault,
 )
 from vmcore._fast.fork cimport do_exit
-from vmcore._fast.pagetable cimport leaf_cached, leaf_lookup
+from vmcore._fast.pagetable cimport leaf_cached, leaf_lookup, pte_in
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.prefetch cimport prefetch_write
 from vmcore._fast.records cimport (
@@ -42,7 +42,7 @@ cdef inline uint32_t look_up(machine_t *m, uint32_t mm, uint64_t addr, uint64_t 
         tag[0] = t if leaf[0] != 0 else ~<uint64_t>0
     if leaf[0] == 0:
         return 0
-    return (leaf[0] << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
+    return pte_in(m, leaf[0], addr)
 
 
 cdef inline void prefetch_fault(machine_t *m, uint32_t pte) noexcept nogil:
@@ -90,7 +90,7 @@ cdef int access_slow(machine_t *m, uint32_t pid, uint64_t addr, int write, uint3
     for n in range(MAX_FAULTS):
         leaf = leaf_cached(m, mm, addr) if (n != 0 or out[0] == 0) and addr < m.rules.task_size else 0
         if leaf != 0:
-            pte = (leaf << m.pt_shift) | (<uint32_t>(addr >> PTE_SHIFT) & m.pt_mask)
+            pte = pte_in(m, leaf, addr)
             e = m.ptes[pte]
             if e & PTE_P and (not write or e & PTE_RW):
                 m.ptes[pte] = e | (PTE_A | PTE_D if write else PTE_A)
@@ -249,7 +249,7 @@ cdef void touch_range(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length
                 at += run_of_hits(p + (at & m.pt_mask), stop - at, right, need)
                 if at == stop:
                     break
-            pte = (leaf << m.pt_shift) | (<uint32_t>at & m.pt_mask) if leaf != 0 else 0
+            pte = pte_in(m, leaf, at << PTE_SHIFT) if leaf != 0 else 0
             if leaf != 0 and at + HALF < stop:
                 prefetch_fault(m, pte + <uint32_t>HALF)
                 if m.rules.rmap_nodes != 0:
@@ -360,7 +360,7 @@ cdef inline uint32_t trace_slot(machine_t *m, const trace_t *t, uint32_t tasks) 
     leaf = leaf_cached(m, m.tasks[t.task].mm, t.addr)
     if leaf == 0:
         return 0
-    pte = (leaf << m.pt_shift) | (<uint32_t>(t.addr >> PTE_SHIFT) & m.pt_mask)
+    pte = pte_in(m, leaf, t.addr)
     prefetch_write(&m.ptes[pte])
     return pte
 

@@ -68,11 +68,15 @@ cdef uint32_t split_vma_anyway(machine_t *m, uint32_t vma, uint64_t addr, int ne
 # IS_ERR_VALUE in mmap.pxd).
 cdef uint64_t get_unmapped_area(machine_t *m, uint32_t mm, uint64_t hint, uint64_t length, int fixed) noexcept nogil
 
+cdef enum:
+    HOLES_END = 0           # -ENOMEM at the first hole
+    HOLES_LATER = 1         # the walk goes on behind holes, and is -ENOMEM at the end if there were any
+
 # Visit what each vma has of [start, end), by address; the visit may move its *end up (a merge took in what follows).
-# The walk goes on behind holes, and is -ENOMEM at the end if there were any; a visit that returns less than 0 ends it.
-# After each vma is a safe point.
+# One that returns less than 0 ends the walk. After each vma is a safe point.
 ctypedef int (*vma_visit)(machine_t *m, uint32_t vma, uint64_t start, uint64_t *end, int how) noexcept nogil
-cdef int walk_vmas(machine_t *m, uint32_t mm, uint64_t start, uint64_t end, vma_visit visit, int how) noexcept nogil
+cdef int walk_vmas(machine_t *m, uint32_t mm, uint64_t start, uint64_t end, int holes, vma_visit visit,
+                   int how) noexcept nogil
 
 # ---- borders of linked vmas
 # Move start, end and pgoff of a linked vma (order among its neighbours unchanged): out of its file's index, changed,

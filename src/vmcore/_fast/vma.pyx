@@ -78,7 +78,8 @@ cdef uint32_t find_vma_intersection(machine_t *m, uint32_t mm, uint64_t start, u
     return vma
 
 
-cdef int walk_vmas(machine_t *m, uint32_t mm, uint64_t start, uint64_t end, vma_visit visit, int how) noexcept nogil:
+cdef int walk_vmas(machine_t *m, uint32_t mm, uint64_t start, uint64_t end, int holes, vma_visit visit,
+                   int how) noexcept nogil:
     cdef int unmapped = 0
     cdef uint32_t prev = 0
     cdef uint32_t vma
@@ -91,7 +92,7 @@ cdef int walk_vmas(machine_t *m, uint32_t mm, uint64_t start, uint64_t end, vma_
         if start < m.vmas[vma].start:
             unmapped = -ENOMEM
             start = m.vmas[vma].start
-            if start >= end:
+            if holes == HOLES_END or start >= end:
                 break
         stop = m.vmas[vma].end if m.vmas[vma].end < end else end
         err = visit(m, vma, start, &stop, how)

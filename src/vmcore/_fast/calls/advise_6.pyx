@@ -17,7 +17,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.counters cimport PGDEACTIVATE, PGLAZYFREE, count
 from vmcore._fast.filemap cimport (
-    RADIX_SWAP, RADIX_TAG, RADIX_VALUE_SHIFT, READAROUND, clear_page_dirty, file_pages, force_readahead, radix_get)
+    RADIX_SWAP, RADIX_TAG, RADIX_VALUE_SHIFT, READAROUND, clear_page_dirty, file_pages, radix_get, read_range)
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.lru cimport lru_add_drain, lru_add_head, lru_del, put_page
 from vmcore._fast.pagetable cimport leaf_end, next_leaf, pte_in, pte_is_swap, pte_pfn, pte_present, pte_swp
@@ -160,4 +160,4 @@ cdef void advise_willneed(machine_t *m, uint32_t vma, uint64_t start, uint64_t e
     elif m.files[v.file].kind == FILE_SHMEM:
         willneed_shmem(m, v.file, first, last)
     elif m.files[v.file].kind != FILE_DEVICE:
-        force_readahead(m, v.file, first, last)
+        read_range(m, v.file, first, last, READAROUND)

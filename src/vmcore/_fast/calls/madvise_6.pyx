@@ -30,7 +30,7 @@ from vmcore._fast.records cimport (
     VM_LOCKED, VM_MAYSHARE, VM_MAYWRITE, VM_MERGEABLE, VM_MIXEDMAP, VM_NOHUGEPAGE, VM_PFNMAP, VM_RAND_READ, VM_SEQ_READ,
     VM_SHARED, VM_WIPEONFORK, machine_t, vma_t)
 from vmcore._fast.truncate cimport do_punch_hole
-from vmcore._fast.vma cimport walk_vmas
+from vmcore._fast.vma cimport HOLES_LATER, walk_vmas
 from vmcore._fast.zap cimport ZAP_PAGES, zap_range
 
 cdef enum:
@@ -157,6 +157,6 @@ cdef int do_madvise_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length
     if advice == MADV_POPULATE_READ or advice == MADV_POPULATE_WRITE:
         err = madvise_populate(m, pid, addr, addr + aligned, advice == MADV_POPULATE_WRITE)
     else:
-        err = walk_vmas(m, mm, addr, addr + aligned, advise_vma, advice)
+        err = walk_vmas(m, mm, addr, addr + aligned, HOLES_LATER, advise_vma, advice)
     up_mmap_sem(m, mm)
     return err

@@ -23,7 +23,7 @@ from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     CAP_IPC_LOCK, PAGE_MASK_LOW, PAGE_SHIFT, RLIM_MEMLOCK, VM_DONTEXPAND, VM_DROPPABLE, VM_HUGETLB, VM_IO, VM_LOCKED,
     VM_LOCKONFAULT, VM_MIXEDMAP, VM_PFNMAP, machine_t, mm_t, task_t)
-from vmcore._fast.vma cimport find_vma_prev
+from vmcore._fast.vma cimport HOLES_END, find_vma_prev, walk_vmas
 
 cdef enum:
     MLOCK_ONFAULT = 1
@@ -60,10 +60,10 @@ cdef uint64_t locked_pages(machine_t *m, uint32_t mm, uint64_t start, uint64_t e
 
 # ---------------------------------------------------------------- flags
 
-cdef int mlock_fixup(machine_t *m, uint32_t vma, uint64_t start, uint64_t *end, uint32_t flags) noexcept nogil:
+cdef int mlock_fixup(machine_t *m, uint32_t vma, uint64_t start, uint64_t *end, int flags) noexcept nogil:
     """[start, *end) of vma gets these of LOCK_MASK. *end moves up to the end of the vma that has the range now."""
     cdef uint32_t old = m.vmas[vma].flags
-    cdef uint32_t new = (old & ~<uint32_t>LOCK_MASK) | flags
+    cdef uint32_t new = (old & ~<uint32_t>LOCK_MASK) | <uint32_t>flags
     cdef mm_t *p = &m.mms[m.vmas[vma].mm]
     cdef uint64_t pages = (end[0] - start) >> PAGE_SHIFT
     if new == old or old & UNFIT:
@@ -81,26 +81,9 @@ cdef int mlock_fixup(machine_t *m, uint32_t vma, uint64_t start, uint64_t *end, 
 
 
 cdef int apply_lock_flags(machine_t *m, uint32_t pid, uint64_t start, uint64_t end, uint32_t flags) noexcept nogil:
-    cdef uint64_t walked = 0
-    cdef uint32_t prev = 0
-    cdef uint32_t vma
-    cdef uint64_t stop
-    cdef int err
     if end < start:
         return -EINVAL
-    while start < end:
-        vma = find_vma_prev(m, m.tasks[pid].mm, start, &prev)
-        if vma == 0 or m.vmas[vma].start > start:
-            return -ENOMEM
-        stop = m.vmas[vma].end if m.vmas[vma].end < end else end
-        err = mlock_fixup(m, vma, start, &stop, flags)
-        if err < 0:
-            return err
-        start = stop
-        walked += 1
-        if walked % <uint64_t>VMAS_SAFE == 0 and safe_point(m) < 0:
-            return -ENOMEM
-    return 0
+    return walk_vmas(m, m.tasks[pid].mm, start, end, HOLES_END, mlock_fixup, <int>flags)
 
 
 # ---------------------------------------------------------------- mlock, munlock
@@ -162,7 +145,7 @@ cdef void apply_to_all(machine_t *m, uint32_t mm, uint32_t flags) noexcept nogil
         if vma == 0:
             break
         stop = m.vmas[vma].end
-        mlock_fixup(m, vma, m.vmas[vma].start, &stop, flags)
+        mlock_fixup(m, vma, m.vmas[vma].start, &stop, <int>flags)
         addr = stop
         walked += 1
         if m.host_error != 0 or (walked % <uint64_t>VMAS_SAFE == 0 and safe_point(m) < 0):

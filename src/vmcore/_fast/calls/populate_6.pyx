@@ -26,7 +26,7 @@ from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     PAGE_SIZE, PTE_P, PTE_RW, PTE_SPECIAL, TASK_ALIVE, VM_EXEC, VM_IO, VM_LOCKONFAULT, VM_PFNMAP, VM_PKEY, VM_READ,
     VM_SHARED, VM_WRITE, machine_t)
-from vmcore._fast.vma cimport find_vma_prev
+from vmcore._fast.vma cimport HOLES_END, find_vma_prev, walk_vmas
 
 cdef enum:
     FAULTS = 8              # of one page: reclaim may take it again
@@ -124,21 +124,11 @@ cdef int mlock_populate(machine_t *m, uint32_t pid, uint64_t start, uint64_t end
     return populate_range(m, pid, start, end, 0)
 
 
+cdef int populate_advised(machine_t *m, uint32_t vma, uint64_t start, uint64_t *end, int write) noexcept nogil:
+    if refuses(m, m.vmas[vma].flags, write, 0):
+        return -EINVAL
+    return faultin_vma(m, m.mms[m.vmas[vma].mm].task, vma, start, end[0], write, 1)
+
+
 cdef int madvise_populate(machine_t *m, uint32_t pid, uint64_t start, uint64_t end, int write) noexcept nogil:
-    cdef uint32_t mm = m.tasks[pid].mm
-    cdef uint32_t prev = 0
-    cdef uint32_t vma
-    cdef uint64_t stop
-    cdef int err
-    while start < end:
-        vma = find_vma_prev(m, mm, start, &prev)
-        if vma == 0 or m.vmas[vma].start > start:
-            return -ENOMEM
-        if refuses(m, m.vmas[vma].flags, write, 0):
-            return -EINVAL
-        stop = m.vmas[vma].end if m.vmas[vma].end < end else end
-        err = faultin_vma(m, pid, vma, start, stop, write, 1)
-        if err < 0:
-            return err
-        start = stop
-    return 0
+    return walk_vmas(m, m.tasks[pid].mm, start, end, HOLES_END, populate_advised, write)
