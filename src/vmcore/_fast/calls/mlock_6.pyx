@@ -44,11 +44,13 @@ cdef inline uint64_t lock_limit(machine_t *m, uint32_t pid) noexcept nogil:
 
 
 cdef uint64_t locked_pages(machine_t *m, uint32_t mm, uint64_t start, uint64_t end) noexcept nogil:
-    """Of [start, end)."""
+    """Of [start, end); of all from start on if the range goes around."""
     cdef uint32_t prev = 0
     cdef uint32_t vma = find_vma_prev(m, mm, start, &prev)
     cdef uint64_t n = 0
     cdef uint64_t lo, hi
+    if end < start:
+        end = ~<uint64_t>0
     while vma != 0 and m.vmas[vma].start < end:
         if m.vmas[vma].flags & VM_LOCKED:
             lo = m.vmas[vma].start if m.vmas[vma].start > start else start
