@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
 
 def able(names: list[str], archs: set[str]) -> tuple[list[str], dict[str, str]]:
     """Of the kernels those that have one of these archs, and the others with the reason; an error if all are others."""
-    left_out = {name: f"{options.no_arch(name, ' or '.join(sorted(archs)))}; --arch {kernel.archs[0]} has it"
+    left_out = {name: f"{kernel.no_arch(' or '.join(sorted(archs)))}; --arch {kernel.archs[0]} has it"
                 for name in names if archs.isdisjoint((kernel := vmcore.KERNELS[name]).archs)}
     if len(left_out) == len(names):
         raise scenario.ScenarioError("; ".join(f"kernel {name!r} {why}" for name, why in left_out.items()))
