@@ -68,13 +68,14 @@ growth: build $(VENV)/.with-bench $(VENV)/.with-report  ## cost against RAM, tas
 bench-track: build  ## instructions of the hot paths under valgrind, beside the committed ones; TRACK=--write
 	@$(BIN)/python -m bench.track $(TRACK)
 
-lint: build $(VENV)/.with-lint  ## ruff, cython-lint
+lint: build $(VENV)/.with-lint  ## ruff, mypy, cython-lint
 	@$(BIN)/ruff check src tests bench setup.py
+	@$(BIN)/python -m mypy
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $$(find src bench -name _build -prune -o -name "*.p[yx][xd]" -print)
 
 stubtest: build $(VENV)/.with-lint  ## the .pyi stubs against the built modules
 	@$(BIN)/python -m mypy.stubtest --allowlist stubtest-allow.txt --ignore-unused-allowlist \
-	    $(addprefix vmcore._fast.,engine syscalls core host counters bugs intervals.index)
+	    $(addprefix vmcore._fast.,engine syscalls core host counters bugs check intervals.index)
 
 docs: build $(VENV)/.with-docs  ## docs/_build/html: scenarios, locking, the Python interface
 	@$(BIN)/sphinx-build -q -W -b html docs docs/_build/html && echo "docs/_build/html/index.html"

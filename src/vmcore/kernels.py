@@ -215,7 +215,7 @@ MLOCK_2_6_9: Mapping[str, int] = {"mlock_right": 2, "memlock_pages": 8}
 # in between), a write that is over when writepage returns (7.4; our devices end none before the next switch point),
 # the place of the may_fs test (7.4; all who may wait here have __GFP_FS), pdflush woken for fewer pages (7.5; there is
 # none), the zero page's count (4.3; its frame is reserved for good).
-RULES_2_6_7: Mapping[str, int] = {
+RULES_2_6_7: dict[str, int] = {
     "swapin_cow": 1,  # 4.6
     "gup_test": 1,  # 2.5
     "unmap_young_fails": 1,  # 2.5
@@ -243,7 +243,7 @@ RULES_2_6_7: Mapping[str, int] = {
 _PAGE_2_6_7 = {4: 28, 8: 48}  # 1.1: 32 and 56 with the mapcount
 _VMA_2_6_7 = {4: 64, 8: 128}  # 1.6: 84 and 168 with anon_vma, its list node and a prio_tree node
 # 47 bits of user space, four levels (since 2.6.10 [M]); mmap still goes upwards here
-LAYOUT_X86_64: Mapping[str, int] = {
+LAYOUT_X86_64: dict[str, int] = {
     "levels": 4,
     "task_size": 0x7FFFFFFFF000,
     "unmapped_base": 0x2AAAAAAAA000,

@@ -473,7 +473,7 @@ class Task:
             kb["locked"] = kb["pss"] if flags & records.VM_LOCKED else 0
             sizes = (kb[name] >> 10 for name in SmapsEntry._fields[5:-1])
             letters = " ".join(name for bit, name in _VM_LETTERS.items() if flags >> bit & 1)
-            out.append(SmapsEntry(*_maps_entry(line), *sizes, letters))
+            out.append(SmapsEntry._make((*_maps_entry(line), *sizes, letters)))
         return out
 
     def status(self) -> dict[str, Any]:

@@ -14,11 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import vmcore
 from vmcore import cost, scenario, sweep
-from vmcore.report.progress import ProgressBar
 
 from . import open_streams
 
@@ -28,10 +27,17 @@ def by_kernel(chosen: scenario.Scenario, names: list[str], seed: int) -> dict[st
     return {name: sweep.Point(name, {}, chosen, seed) for name in names}
 
 
+class Bar(Protocol):
+    """What shows how far each job is."""
+
+    def update(self, name: str, label: str, share: float) -> None: ...
+    def finish(self, name: str) -> None: ...
+
+
 class Pool:
     """Runs workers, so many at a time; collects results, errors, and whether Ctrl-C came, by the names of the jobs."""
 
-    def __init__(self, jobs: dict[str, sweep.Point], bar: ProgressBar, costs: cost.CostModel) -> None:
+    def __init__(self, jobs: dict[str, sweep.Point], bar: Bar, costs: cost.CostModel) -> None:
         self.jobs = jobs
         self.costs = cost.to_builtins(costs)
         self.bar = bar
@@ -78,6 +84,7 @@ class Pool:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", "from vmcore.cli.workers import main; main()"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment())
+        assert process.stdin and process.stdout
         self._running[name], self._buffers[name] = process, b""
         self._selector.register(process.stdout, selectors.EVENT_READ, name)
         job = self.jobs[name]
@@ -109,6 +116,7 @@ class Pool:
 
     def _end(self, name: str) -> None:
         process = self._running.pop(name)
+        assert process.stdout
         self._selector.unregister(process.stdout)
         process.stdout.close()
         status = process.wait()

@@ -8,7 +8,7 @@ them exit, which is a good part of the system time that the thread measured.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -20,7 +20,7 @@ from .runner import Result, Run
 from .steps import Fork, Map, Spawn, Touch
 
 
-class ForkTreeScenario(Scenario, tag="forktree"):
+class ForkTreeScenario(Scenario, tag="forktree", frozen=True):
     """Write, fork level by level, read."""
 
     size: Size
@@ -29,7 +29,7 @@ class ForkTreeScenario(Scenario, tag="forktree"):
     def __post_init__(self) -> None:
         require(self.size >= PAGE_SIZE and self.size % PAGE_SIZE == 0, "size must be a multiple of 4096, and not 0")
 
-    def scaled(self) -> "ForkTreeScenario":
+    def scaled(self) -> Self:
         return self._scaled(size=self.size.times(self.scale))
 
     def describe(self) -> str:
@@ -66,7 +66,8 @@ class Tree:
         self.processes: list[Any] = run.tasks
         self.address = 0
         self.pages = int(scenario.size) // PAGE_SIZE
-        options = {key: scenario.tunables[key] for key in ("highpte", "l1_line") if key in scenario.tunables}
+        given = scenario.tunables
+        options: dict[str, Any] = {key: given[key] for key in ("highpte", "l1_line") if key in given}
         self.rules = vmcore.KERNELS[run.kernel].rules(scenario.arch, **options)
 
     def drive(self) -> Result:

@@ -125,7 +125,8 @@ def evaluate(text: str, names: Mapping[str, Any], source: str) -> Any:
 
 
 def _number(node: ast.expr, names: Mapping[str, Any]) -> int | float:
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    value: int | float
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         value = node.value
     elif isinstance(node, ast.Name):
         if node.id not in names:

@@ -7,7 +7,7 @@ One struct holds what every workload has (the machine), and each workload adds i
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
@@ -79,7 +79,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     scale: Annotated[float, msgspec.Meta(gt=0, le=64)] = 1.0
     tunables: dict[str, int | bool] = {}
 
-    def scaled(self) -> "Scenario":
+    def scaled(self) -> Self:
         """The scenario that runs: every size times ``scale``, which stays as a record of what was done."""
         raise NotImplementedError
 
@@ -100,7 +100,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         scaled = f", all sizes times {self.scale:g}" if self.scale != 1 else ""
         return f"{self.arch} with {self.ram} of RAM and {f'{swap} of' if swap else 'no'} swap{scaled}"
 
-    def _scaled(self, **sizes: object) -> "Scenario":
+    def _scaled(self, **sizes: object) -> Self:
         swap = tuple(SwapArea(size=area.size.times(self.scale), priority=area.priority) for area in self.swap)
         return msgspec.structs.replace(self, ram=self.ram.times(self.scale), swap=swap, **sizes)
 

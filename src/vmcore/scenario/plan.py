@@ -236,8 +236,8 @@ class Plan:
             load.leaf_tables += round(tasks * leaf)
             load.upper_tables += round(tasks * upper)
             load.table_pages += round(tasks * pages)
-        for by in mappers.values():
-            counts = np.bincount(np.rint(by).astype("i8"))
+        for mapped in mappers.values():
+            counts = np.bincount(np.rint(mapped).astype("i8"))
             for count in np.flatnonzero(counts[1:]) + 1:
                 load.file_mapped[int(count)] += int(counts[count])
         load.origins = sum(n for depth, n in load.anon_vmas.items() if depth == 0) or load.anon_vmas.total()

@@ -6,7 +6,7 @@ mapping or many windows, each a mapping of its own. What the steps do is in ``sc
 sizes alone, in ``plan.py``.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
@@ -33,14 +33,14 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return " ".join([str(self.__struct_config__.tag), *filter(None, [getattr(self, "who", "")])])
 
 
-class Spawn(Step, tag="spawn"):
+class Spawn(Step, tag="spawn", frozen=True):
     """New tasks with empty address spaces."""
 
     who: Name
     count: Number = 1
 
 
-class Fork(Step, tag="fork"):
+class Fork(Step, tag="fork", frozen=True):
     """Every task of ``who`` forks so many ``times`` into the group ``into``, which may be its own; ``rounds`` over."""
 
     who: Name
@@ -49,7 +49,7 @@ class Fork(Step, tag="fork"):
     rounds: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
 
 
-class Map(Step, tag="map"):
+class Map(Step, tag="map", frozen=True):
     """A region comes into being: ``size`` in one mapping, or ``windows`` of ``pages`` with ``gap`` pages of the file
     between them. ``reversed``: the file's last window first, so that neighbours cannot merge. ``choose``: a task maps
     only so many of the windows, drawn by the seed. A file without a size grows to what is mapped."""
@@ -87,7 +87,7 @@ class Map(Step, tag="map"):
         return place * (self.window + self.gap)
 
 
-class Touch(Step, tag="touch"):
+class Touch(Step, tag="touch", frozen=True):
     """Every task of ``who`` touches its pages of the region: the first ``part`` of them in order, or as many drawn at
     random; ``write`` is the share of touches that write. ``slice``: tasks take turns, so much at a time."""
 
@@ -100,7 +100,7 @@ class Touch(Step, tag="touch"):
     slice: Size = Size(0)
 
 
-class Protect(Step, tag="protect"):
+class Protect(Step, tag="protect", frozen=True):
     """mprotect of every second piece of the region to ``access``."""
 
     who: Name
@@ -112,7 +112,7 @@ class Protect(Step, tag="protect"):
         require_pages("piece", self.piece)
 
 
-class Grow(Step, tag="grow"):
+class Grow(Step, tag="grow", frozen=True):
     """The region, mapped with access "none", becomes usable piece by piece: mprotect the next one, write it."""
 
     who: Name
@@ -123,7 +123,7 @@ class Grow(Step, tag="grow"):
         require_pages("piece", self.piece)
 
 
-class Move(Step, tag="move"):
+class Move(Step, tag="move", frozen=True):
     """mremap of the whole region, in every task of ``who``, to another place, which its name means from then on.
 
     Other groups keep their mapping at the old place, which has no name any more: no step can touch it until they map
@@ -133,7 +133,7 @@ class Move(Step, tag="move"):
     region: Name
 
 
-class Scatter(Step, tag="scatter"):
+class Scatter(Step, tag="scatter", frozen=True):
     """remap_file_pages, page by page: the first ``part`` of the region's pages show the file's pages in reversed order,
     or in one drawn by the seed."""
 
@@ -143,7 +143,7 @@ class Scatter(Step, tag="scatter"):
     order: Literal["reversed", "random"] = "random"
 
 
-class Lock(Step, tag="lock"):
+class Lock(Step, tag="lock", frozen=True):
     """mlock of the first ``part`` of the region."""
 
     who: Name
@@ -151,20 +151,20 @@ class Lock(Step, tag="lock"):
     part: Share = 1.0
 
 
-class Reclaim(Step, tag="reclaim"):
+class Reclaim(Step, tag="reclaim", frozen=True):
     """The kernel is asked to free so much."""
 
     size: Size
 
 
-class Unmap(Step, tag="unmap"):
+class Unmap(Step, tag="unmap", frozen=True):
     """munmap of the region."""
 
     who: Name
     region: Name
 
 
-class Exit(Step, tag="exit"):
+class Exit(Step, tag="exit", frozen=True):
     """Every task of the group exits."""
 
     who: Name
@@ -182,7 +182,7 @@ class FileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 AnyStep = (Spawn | Fork | Map | Touch | Protect | Grow | Move | Scatter | Lock | Reclaim | Unmap | Exit)
 
 
-class StepsScenario(Scenario, kw_only=True, tag="steps"):
+class StepsScenario(Scenario, kw_only=True, tag="steps", frozen=True):
     """Files and steps."""
 
     files: tuple[FileSpec, ...] = ()
@@ -198,7 +198,7 @@ class StepsScenario(Scenario, kw_only=True, tag="steps"):
 
         check(self.files, self.steps, self.arch)
 
-    def scaled(self) -> "StepsScenario":
+    def scaled(self) -> Self:
         """Sizes times ``scale``; of windows the pages, not the number."""
         def pages(step: Any) -> Any:
             changes = {name: getattr(step, name).times(self.scale) for name in ("size", "slice")

@@ -5,7 +5,7 @@ are forks of one server and map their own memory at the same address.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import msgspec
 
@@ -49,7 +49,7 @@ class Piece(NamedTuple):
     write: bool
 
 
-class TasksScenario(Scenario, tag="tasks"):
+class TasksScenario(Scenario, tag="tasks", frozen=True):
     """A server and the tasks it forks."""
 
     tasks: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
@@ -65,7 +65,7 @@ class TasksScenario(Scenario, tag="tasks"):
         require(self.anon // self.tasks >= PAGE_SIZE, "anon must be a page or more for each task")
         require(self.slice >= PAGE_SIZE and self.slice % PAGE_SIZE == 0, "slice must be a multiple of 4096, and not 0")
 
-    def scaled(self) -> "TasksScenario":
+    def scaled(self) -> Self:
         factor = self.scale
         libraries = Libraries(count=self.libraries.count, smallest=self.libraries.smallest.times(factor),
                               largest=self.libraries.largest.times(factor))

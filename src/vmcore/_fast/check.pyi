@@ -1,0 +1,1 @@
+CHECK_NAMES: dict[int, tuple[str, str]]
