@@ -6,19 +6,17 @@ Neither holds state of the engine: a File or Task is its machine and a number.
 from __future__ import annotations
 
 import os
-import re
 import warnings
 import weakref
 from errno import EBADF, ENOMEM
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vmcore import footprint, kernels, stats
+from vmcore import footprint, kernels, stats, words
 from vmcore._fast import arguments, records
 from vmcore._fast.engine import Engine, host_bytes
 from vmcore.errors import KernelBug
 from vmcore.task import Task, failed
-from vmcore.words import hint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["TUNABLES", "File", "Machine", "RunResult", "load", "parse_size"]
 
 PAGE = 4096
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 # tunables by the kernel's names: default, least, most. None: the kernel computes it.
 TUNABLES: dict[str, tuple[int | None, int, int]] = {
@@ -81,15 +78,15 @@ class CheckReport(NamedTuple):
 
 
 def parse_size(name: str, value: int | str) -> int:
-    """Bytes of a size: an int, or a string such as "16G" or "1536K" (K, M, G, T are binary)."""
+    """Bytes of a size: an int, or a string such as "16G" or "1.5G" (K, M, G, T are binary)."""
     if not isinstance(value, str):
         return arguments.integer(name, value, 0, 1 << 70)
-    match = re.fullmatch(r"(\d{1,20})([KMGT]?)", value.strip(), re.ASCII | re.IGNORECASE)
-    if match is None:
+    size = words.bytes_of(value)
+    if size is None:
         raise ValueError(
-            f'{name} must be an int of bytes or a string such as "16G" or "1536K" (units K, M, G, T), not {value!r}'
+            f'{name} must be an int of bytes or a string such as "16G" or "1.5G" (units K, M, G, T), not {value!r}'
         )
-    return int(match[1]) * _UNITS[match[2].upper()]
+    return size
 
 
 def _pages(name: str, value: int | str) -> int:
@@ -127,7 +124,7 @@ def _numbers(tunables: dict[str, Any], kernel: Kernel, arch: str, frames: int) -
     for name in tunables:
         if name not in TUNABLES and name not in _OTHERS:
             allowed = [*TUNABLES, *_OTHERS]
-            raise TypeError(f"unknown tunable {name!r}{hint(name, allowed)}; known are {', '.join(allowed)}")
+            raise TypeError(f"unknown tunable {name!r}{words.hint(name, allowed)}; known are {', '.join(allowed)}")
     numbers: dict[str, int] = {"arch": kernels.ARCHS[arch].number}
     for name, (default, least, most) in TUNABLES.items():
         value = tunables.get(name)
@@ -382,7 +379,7 @@ class Machine:
         """Read-only array over the records of a pool that are in use. It stays valid when the machine is gone."""
         if pool not in records.POOL_NAMES:
             known = records.POOL_NAMES
-            raise ValueError(f"unknown pool {pool!r}{hint(str(pool), known)}; known are {', '.join(known)}")
+            raise ValueError(f"unknown pool {pool!r}{words.hint(str(pool), known)}; known are {', '.join(known)}")
         return self._engine.view(pool)
 
     @property

@@ -1,10 +1,23 @@
-"""What a mistyped name may have meant, said the same way wherever a user writes one."""
+"""Words of a user, read and answered the same way wherever they are written: sizes, and names that are mistyped."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-__all__ = ["hint", "near"]
+__all__ = ["UNITS", "bytes_of", "hint", "near"]
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
+
+
+def bytes_of(text: str) -> int | None:
+    """Of a size such as "16G", "1.5 GiB" or "4096", rounded down to whole bytes; None if it is none."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        return None
+    digits = match[2] or ""
+    return int(match[1] + digits) * UNITS[match[3].upper()] // 10 ** len(digits)
 
 
 def near(word: str, known: Iterable[str]) -> str | None:

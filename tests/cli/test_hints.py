@@ -29,6 +29,7 @@ def test_hint() -> None:
 
 @pytest.mark.parametrize(("line", "meant"), [
     ("compair", "compare"), ("scenarios shw", "show"), ("scenarios copy forktre", "forktree"),
+    ("scenarios windows", "show windows"),
     ("compare windws", "windows"), ("compare --jsn x", "--json"), ("fits orcale", "oracle"),
     ("compare --kernels 2.6.5,anonmm-pro", "2.6.5-anonmm-prio"), ("run --kernel 2.6.5-aal", "2.6.5-aa1"),
     ("kernels 6.19", "6.18"), ("size --set taks=5", "tasks"), ("compare --set libraries.cont=3", "count"),

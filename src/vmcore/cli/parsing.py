@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any, NoReturn
 
@@ -35,7 +36,9 @@ class Formatter(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors say what is near to what was given."""
+    """A parser whose errors say what is near to what was given. ``meant``: what else a word says that is no choice."""
+
+    meant: Callable[[str], str | None] = staticmethod(lambda word: None)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=Formatter, **options)
@@ -43,8 +46,9 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             known = [str(choice) for choice in action.choices]
-            raise argparse.ArgumentError(
-                action, f"invalid choice {value!r}{hint(str(value), known)}; there are: {', '.join(known)}")
+            meant = self.meant(str(value))
+            said = hint(str(value), known) if meant is None else f" (did you mean {meant!r}?)"
+            raise argparse.ArgumentError(action, f"invalid choice {value!r}{said}; there are: {', '.join(known)}")
 
     def refuse(self, words: list[str]) -> NoReturn:
         """Words that nothing takes: an option of another name, or one argument too many."""

@@ -9,9 +9,11 @@ from vmcore import scenario
 from vmcore.report import layout
 
 from . import complain
+from .parsing import Parser
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
+    parser.meant = lambda word: f"show {word}" if word in scenario.builtin_names() else None
     parser.add_argument("--json", action="store_true", help="the list as one JSON object, sizes in bytes")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help="names and what they are (the default)")

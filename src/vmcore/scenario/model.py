@@ -11,12 +11,10 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
-from vmcore.words import hint
+from vmcore.words import UNITS, bytes_of, hint
 
 PAGE_SIZE = 4096
 DEEPEST = 20                # tables and lists in each other
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -33,13 +31,10 @@ class Size(int):
     @classmethod
     def parse(cls, value: object) -> "Size":
         if isinstance(value, str):
-            match = _SIZE.fullmatch(value.strip())
-            if match is None:
-                raise ValueError(f"{value!r} is no size: give bytes, or a number with K, M, G or T")
-            number = float(match[1]) * UNITS[match[2].upper()]
-        elif isinstance(value, int) and not isinstance(value, bool):
-            number = value
+            number = bytes_of(value)
         else:
+            number = value if isinstance(value, int) and not isinstance(value, bool) else None
+        if number is None:
             raise ValueError(f"{value!r} is no size: give bytes, or a number with K, M, G or T")
         if not 0 <= number < 1 << 62:
             raise ValueError(f"{value!r} is no size: it must be 0 or more, and below 4 EiB")
