@@ -16,9 +16,10 @@ from vmcore._fast.check_base cimport (
 from vmcore._fast.frame cimport pfn_zone
 from vmcore._fast.records cimport (
     DUE_RING, EV_WRITE_END, FILE_REGULAR, LRU_ACTIVE, LRU_SLOTS, LRU_SLOT_BITS, LRU_TOMB, MAX_ORDER, NR_LRU,
-    PAGEVEC_SIZE, PCP_RING, PG_ACTIVE, PG_ANON, PG_BUDDY, PG_DIRTY, PG_LAZYFREE, PG_LOCKED, PG_LRU, PG_ORDER_SHIFT,
-    PG_PCP, PG_RESERVED, PG_SLAB, PG_SWAPCACHE, PG_TABLE, PG_WRITEBACK, POOL_EVENT, POOL_LRU_CHUNK, POOL_TABLE,
-    POOL_TASK, event_t, frame_t, lru_chunk_t, lru_list_t, machine_t, pagevec_t, pcp_t, zone_t)
+    PAGEVEC_SIZE, PCP_RING, PG_ACTIVE, PG_ANON, PG_BUDDY, PG_DIRTY, PG_LAZYFREE, PG_LOCKED, PG_LRU, PG_MLOCKED,
+    PG_MLOCK_UNCOUNTED, PG_ORDER_SHIFT, PG_PCP, PG_RESERVED, PG_SLAB, PG_SWAPCACHE, PG_TABLE, PG_WRITEBACK,
+    POOL_EVENT, POOL_LRU_CHUNK, POOL_TABLE, POOL_TASK, event_t, frame_t, lru_chunk_t, lru_list_t, machine_t,
+    pagevec_t, pcp_t, zone_t)
 
 cdef enum:
     OWN_EXCLUSIVE = OWN_FREE | OWN_PCP | OWN_KERNEL
@@ -321,6 +322,8 @@ cdef int check_page(check_t *c, uint64_t pfn, uint32_t owner) noexcept nogil:
         return fail(c, CHECK_PAGE_FLAGS, pfn, f.flags, owner)
     # a page that MADV_FREE gave up is somebody's still, and has no slot
     if (f.flags & PG_LAZYFREE) != 0 and (f.flags & (PG_ANON | PG_SWAPCACHE)) != PG_ANON:
+        return fail(c, CHECK_PAGE_FLAGS, pfn, f.flags, owner)
+    if f.flags & PG_MLOCK_UNCOUNTED and not f.flags & PG_MLOCKED:
         return fail(c, CHECK_PAGE_FLAGS, pfn, f.flags, owner)
     if (owner & (OWN_LRU | OWN_PAGEVEC)) == 0 or (owner & (OWN_LRU | OWN_PAGEVEC)) == (OWN_LRU | OWN_PAGEVEC):
         return fail(c, CHECK_OFF_LRU, pfn, f.flags, owner)

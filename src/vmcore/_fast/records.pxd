@@ -70,6 +70,7 @@ cdef enum:
     PG_RESERVED = 1 << 11
     PG_PRIVATE = 1 << 12    # has buffers
     PG_WRITEBACK = 1 << 13
+    PG_MLOCKED = 1 << 14    # mlocked, though no vma may say so (calls/mlocked_6.pxd)
     PG_MAPLOCK = 1 << 15
     PG_DIRECT = 1 << 16     # rmap holds one pte index, not a chain head (pte_chain design)
     PG_SWAPCACHE = 1 << 17  # priv is the swap entry; 2.6.5 says mapping == &swapper_space
@@ -80,6 +81,7 @@ cdef enum:
     PG_TABLE = 1 << 22      # a page-table page: mapping = mm, index = virtual base
     PG_PCP = 1 << 23        # free, on a per-CPU list
     PG_ORDER_SHIFT = 24     # 4 bits: order of an allocated or free block
+    PG_MLOCK_UNCOUNTED = 1 << 28    # and its mlock_count is 0
 
 cdef packed struct frame_t:     # 32 bytes: struct page without its mapcount
     uint32_t flags

@@ -24,7 +24,7 @@ from vmcore._fast.pagetable cimport leaf_end, next_leaf, pte_in, pte_is_swap, pt
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.records cimport (
     FILE_DEVICE, FILE_SHMEM, LRU_INACTIVE, PAGE_SHIFT, PAGE_SIZE, PG_ACTIVE, PG_DIRTY, PG_LAZYFREE, PG_LOCKED, PG_LRU,
-    PG_REFERENCED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_SPECIAL, file_t, frame_t, machine_t, vma_t)
+    PG_MLOCKED, PG_REFERENCED, PG_SWAPCACHE, PTE_A, PTE_ANON, PTE_D, PTE_SPECIAL, file_t, frame_t, machine_t, vma_t)
 from vmcore._fast.swap cimport free_swap_and_cache, read_swap_cache_async, remove_exclusive_swap_page
 
 cdef enum:
@@ -62,7 +62,7 @@ cdef void free_lazily(machine_t *m, uint32_t pte) noexcept nogil:
         if f.flags & PG_SWAPCACHE:
             return
     m.ptes[pte] &= ~<uint64_t>(PTE_A | PTE_D)
-    if f.flags & PG_LRU and not f.flags & PG_LAZYFREE:
+    if f.flags & PG_LRU and not f.flags & (PG_LAZYFREE | PG_MLOCKED):
         f.flags |= PG_LAZYFREE
         deactivate(m, pfn)
         count(m, PGLAZYFREE)

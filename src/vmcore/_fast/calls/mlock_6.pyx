@@ -14,6 +14,7 @@ from libc.errno cimport EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.calls.limits_6 cimport can_do_mlock, rlimit_pages
+from vmcore._fast.calls.mlocked_6 cimport munlock_pages
 from vmcore._fast.calls.modify_6 cimport vma_modify_flags
 from vmcore._fast.calls.populate_6 cimport mlock_populate, mm_populate_6
 from vmcore._fast.locks cimport down_mmap_sem, up_mmap_sem
@@ -79,6 +80,7 @@ cdef int mlock_fixup(machine_t *m, uint32_t vma, uint64_t start, uint64_t *end, 
         p.locked_vm += pages
     elif old & VM_LOCKED and not new & VM_LOCKED:
         p.locked_vm -= pages
+        munlock_pages(m, vma, start, start + (pages << PAGE_SHIFT))
     return 0
 
 

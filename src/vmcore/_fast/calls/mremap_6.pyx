@@ -9,7 +9,8 @@ undone, is move_page_tables of mremap.pyx, as in 2004; here is what is asked bef
       MREMAP_FIXED, same length       all vmas of the range move, one after the other, and keep their distances. What is
                                       at the target is unmapped for each; who comes after one that fails, stays
       MREMAP_DONTUNMAP                the source stays mapped, empty, unlocked; whole, it loses its anon_vma. Its locked
-                                      pages stay counted (mm.locked_lost): so does the kernel
+                                      pages stay counted (mm.locked_lost), and of a vma that moved in part the rest
+                                      stays mlocked: so it is in the kernel
       old length 0                    a second mapping of shared memory
 
 An anonymous vma that was never written to is numbered anew by its new address, so that it can merge there; another
@@ -20,6 +21,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from vmcore._fast.calls.area_6 cimport get_unmapped_area_6
 from vmcore._fast.calls.limits_6 cimport may_expand_vm, mlock_future_ok
+from vmcore._fast.calls.mlocked_6 cimport leave_mlocked
 from vmcore._fast.calls.mmap_6 cimport munmap_range_6
 from vmcore._fast.counters cimport MREMAP_MOVES, MREMAP_PTES_MOVED, count, count_n
 from vmcore._fast.locks cimport down_i_shared, down_mmap_sem, up_i_shared, up_mmap_sem
@@ -135,6 +137,7 @@ cdef void keep_source(machine_t *m, remap_t *r, move_t *v, uint64_t old_start, u
     cdef vma_t *s = &m.vmas[v.source]
     if s.flags & VM_LOCKED:
         m.mms[r.mm].locked_lost += (s.end - s.start) >> PAGE_SHIFT
+        leave_mlocked(m, v.source)
     s.flags &= ~<uint32_t>(VM_LOCKED | VM_LOCKONFAULT)
     if v.source != v.target and r.addr == old_start and r.addr + r.old_len == old_end and s.anon_vma != 0:
         m.rmap.vma_unlink(m, v.source)

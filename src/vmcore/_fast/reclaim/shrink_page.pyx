@@ -14,8 +14,8 @@ from vmcore._fast.frame cimport GFP_FS_, GFP_IO_, has_mapping, page_count, page_
 from vmcore._fast.locks cimport page_map_lock, page_map_unlock, trylock_page
 from vmcore._fast.lru cimport page_free_now
 from vmcore._fast.records cimport (
-    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_LOCKED, PG_PRIVATE, PG_READAHEAD,
-    PG_RECLAIM, PG_SWAPCACHE, PG_WRITEBACK, frame_t, machine_t)
+    FILE_DEVICE, FILE_REGULAR, FILE_SHMEM, PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_LOCKED, PG_MLOCKED,
+    PG_MLOCK_UNCOUNTED, PG_PRIVATE, PG_READAHEAD, PG_RECLAIM, PG_SWAPCACHE, PG_WRITEBACK, frame_t, machine_t)
 from vmcore._fast.rmap.rmap cimport SWAP_FAIL
 from vmcore._fast.shmem cimport shmem_writepage
 from vmcore._fast.swap cimport add_to_swap, delete_from_swap_cache, swap_writepage
@@ -106,6 +106,11 @@ cdef int shrink_page(machine_t *m, uint32_t pfn, scan_control *sc) noexcept nogi
     if f.flags & PG_WRITEBACK:
         count(m, RECLAIM_KEEP_WRITEBACK)
         return KEEP_LOCKED
+    if f.flags & PG_MLOCKED:
+        if sc.now:
+            f.flags |= PG_MLOCK_UNCOUNTED
+        count(m, RECLAIM_ACTIVATE_UNMAP)
+        return ACTIVATE
     page_map_lock(m, pfn)
     referenced = m.rmap.page_referenced(m, pfn) if not sc.now else 0
     if referenced and page_mapping_inuse(m, pfn, f):
