@@ -190,45 +190,47 @@ cdef void lru_del(machine_t *m, uint32_t pfn) noexcept nogil:
 cdef uint32_t lru_peek(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil:
     cdef lru_list_t *l = &m.lruvecs[zone].lists[list]
     cdef uint32_t c = l.tail_chunk
-    cdef uint32_t s, lo, pfn
     cdef uint32_t k = 0
+    cdef lru_chunk_t *chunk
+    cdef const uint32_t *at
+    cdef const uint32_t *first
     while c != 0 and k < n:
-        s = end_slot(l, c)
-        lo = first_slot(l, c)
-        while s > lo and k < n:
-            s -= 1
-            pfn = m.lru_chunks[c].pfn[s]
-            if pfn != LRU_TOMB:
-                out[k] = pfn
-                k += 1
-        c = m.lru_chunks[c].prev
+        chunk = &m.lru_chunks[c]
+        at = &chunk.pfn[end_slot(l, c)]
+        first = &chunk.pfn[first_slot(l, c)]
+        while at > first and k < n:
+            at -= 1
+            out[k] = at[0]              # a tomb is written over
+            k += at[0] != LRU_TOMB
+        c = chunk.prev
     return k
 
 
 cdef uint32_t lru_isolate(machine_t *m, int zone, int list, uint32_t n, uint32_t *out) noexcept nogil:
     cdef lru_list_t *l = &m.lruvecs[zone].lists[list]
     cdef lru_chunk_t *c
-    cdef uint32_t pfn, i, s, lo, before
+    cdef const uint32_t *at
+    cdef const uint32_t *first
+    cdef uint32_t i, before
     cdef uint32_t k = 0
+    cdef frame_t *frames = m.frames
     cdef frame_t *f
     while k < n and l.nr != 0:
         c = &m.lru_chunks[l.tail_chunk]
-        s = l.tail_slot
-        lo = first_slot(l, l.tail_chunk)
+        at = &c.pfn[l.tail_slot]
+        first = &c.pfn[first_slot(l, l.tail_chunk)]
         before = k
-        while s > lo and k < n:
-            s -= 1
-            pfn = c.pfn[s]
-            if pfn != LRU_TOMB:
-                out[k] = pfn
-                k += 1
-        l.tail_slot = s
+        while at > first and k < n:
+            at -= 1
+            out[k] = at[0]              # a tomb is written over
+            k += at[0] != LRU_TOMB
+        l.tail_slot = <uint32_t>(at - &c.pfn[0])
         c.alive -= k - before
         l.nr -= k - before
         if c.alive == 0:
             chunk_free(m, l, l.tail_chunk)
     for i in range(k):
-        f = &m.frames[out[i]]
+        f = &frames[out[i]]
         f.flags &= ~<uint32_t>PG_LRU
         f.refs += 1
     return k
@@ -237,6 +239,7 @@ cdef uint32_t lru_isolate(machine_t *m, int zone, int list, uint32_t n, uint32_t
 cdef void lru_putback(machine_t *m, int zone, int list, const uint32_t *pfn, uint32_t n) noexcept nogil:
     cdef lru_list_t *l = &m.lruvecs[zone].lists[list]
     cdef lru_chunk_t *c
+    cdef frame_t *frames = m.frames
     cdef frame_t *f
     cdef uint32_t i = 0
     cdef uint32_t k, room, at
@@ -246,7 +249,7 @@ cdef void lru_putback(machine_t *m, int zone, int list, const uint32_t *pfn, uin
         room = l.head_slot if l.head_slot < n - i else n - i
         at = (l.head_chunk << LRU_SLOT_BITS) | l.head_slot
         for k in range(room):
-            f = &m.frames[pfn[i + k]]
+            f = &frames[pfn[i + k]]
             at -= 1
             f.lru = at
             f.flags |= PG_LRU
@@ -256,7 +259,7 @@ cdef void lru_putback(machine_t *m, int zone, int list, const uint32_t *pfn, uin
         l.nr += room
         i += room
     for i in range(n):
-        f = &m.frames[pfn[i]]
+        f = &frames[pfn[i]]
         f.refs -= 1
         if f.refs == 0 and not page_mapped(m, pfn[i], f):
             page_free_now(m, pfn[i], 0)
