@@ -5,8 +5,12 @@ import os
 import subprocess
 import sys
 import warnings
+from collections import Counter
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import vmcore
 from vmcore import footprint, scenario
@@ -16,6 +20,7 @@ from vmcore.cli.size import table as size_table
 from vmcore.cli.workers import child_environment
 from vmcore.report.figures import write
 from vmcore.scenario import size
+from vmcore.scenario.plan import Mappers
 
 
 def measured(name: str, kernel: str, *settings: str) -> int:
@@ -155,3 +160,24 @@ def test_the_table_adds_up() -> None:
     rows = {line[:20].strip(): line.split() for line in size_table([predicted], 1 << 40).splitlines() if line.strip()}
     maps = sum(predicted.pools[pool] for pool in ("swap_word", "swap_any", "swap_full"))
     assert maps > predicted.pools["swap_word"] and rows["their bitmaps"][2] == write("bytes", maps)
+
+
+PIECES = st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 5))
+APART = st.tuples(st.sets(st.integers(0, 23)), st.integers(1, 3))
+
+
+@given(st.integers(1, 24), st.lists(PIECES, max_size=8), st.lists(APART, max_size=3))
+def test_mappers_of_a_file(pages: int, stretches: list[tuple[int, int, int]],
+                           apart: list[tuple[set[int], int]]) -> None:
+    """As if each page were counted by itself."""
+    mappers, by_page = Mappers(pages), [0] * pages
+    for start, end, tasks in stretches:
+        mappers.add(start, end, tasks)
+        for page in range(start, min(end, pages)):
+            by_page[page] += tasks
+    for chosen, tasks in apart:
+        inside = sorted(page for page in chosen if page < pages)
+        mappers.add_scattered(np.array(inside, "i8"), float(tasks))
+        for page in inside:
+            by_page[page] += tasks
+    assert mappers.count() == Counter(n for n in by_page if n)

@@ -10,6 +10,7 @@ What is not followed: reclaim (a load is what would be held if nothing were take
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,41 @@ class Held:
     anon: float = 0.0               # VMAs of each task with anonymous pages
     depth: int = 0                  # forks since the first of them
     origins: list[Origin] = field(default_factory=list)
+
+
+class Mappers:
+    """How many tasks map each page of a file. Stretches are kept by where they begin and end; an array is made only for
+    pages that lie apart."""
+
+    def __init__(self, pages: int) -> None:
+        self.pages = pages
+        self.edges: Counter[int] = Counter()
+        self.scattered: np.ndarray | None = None
+
+    def add(self, start: int, end: int, tasks: int) -> None:
+        start, end = min(start, self.pages), min(end, self.pages)
+        if start < end:
+            self.edges[start] += tasks
+            self.edges[end] -= tasks
+
+    def add_scattered(self, pages: np.ndarray, tasks: float) -> None:
+        if self.scattered is None:
+            self.scattered = np.zeros(self.pages)
+        self.scattered[pages] += tasks
+
+    def count(self) -> Counter[int]:
+        """Pages by the number of tasks that map them, without those that nobody maps."""
+        found: Counter[int] = Counter()
+        by = 0
+        for start, end in pairwise(sorted({0, self.pages, *self.edges})):
+            by += self.edges[start]
+            if self.scattered is None:
+                found[by] += end - start
+            else:
+                counts = np.bincount(np.rint(self.scattered[start:end] + by).astype("i8"))
+                found.update({int(n): int(counts[n]) for n in np.flatnonzero(counts)})
+        del found[0]
+        return found
 
 
 class Plan:
@@ -216,7 +252,7 @@ class Plan:
     def load(self) -> Load:
         load = Load(sum(self.tasks.values()), 0, Counter(), 0, Counter(), Counter(), 0, 0,
                     [round(pages) for pages in self.cached.values()], 0)
-        mappers = {name: np.zeros(size) for name, size in self.sizes.items()}     # of each page of each file
+        mappers = {name: Mappers(size) for name, size in self.sizes.items()}
         seen: set[int] = set()
         for who, regions in self.held.items():
             tasks = self.tasks[who]
@@ -225,7 +261,7 @@ class Plan:
                 if held.anon:
                     load.anon_vmas[held.depth] += round(tasks * held.anon)
                 if held.spec.file and held.touched:
-                    self.file_mappers(mappers, held, tasks)
+                    self.file_mappers(mappers[held.spec.file], held, tasks)
                 for origin in held.origins:
                     if id(origin) not in seen:
                         seen.add(id(origin))
@@ -236,28 +272,26 @@ class Plan:
             load.leaf_tables += round(tasks * leaf)
             load.upper_tables += round(tasks * upper)
             load.table_pages += round(tasks * pages)
-        for mapped in mappers.values():
-            counts = np.bincount(np.rint(mapped).astype("i8"))
-            for count in np.flatnonzero(counts[1:]) + 1:
-                load.file_mapped[int(count)] += int(counts[count])
+        for file in mappers.values():
+            load.file_mapped.update(file.count())
         load.origins = sum(n for depth, n in load.anon_vmas.items() if depth == 0) or load.anon_vmas.total()
         return load
 
-    def file_mappers(self, mappers: Mapping[str, np.ndarray], held: Held, tasks: int) -> None:
+    def file_mappers(self, mappers: Mappers, held: Held, tasks: int) -> None:
         """Each task adds itself to the pages that it touched and did not copy; both are the first of the region."""
         spec = held.spec
         pages = spec.count * spec.window
         copied = round(sum(origin.pages for origin in held.origins))
         touched = round(held.touched * pages)
         if spec.count == 1:
-            mappers[spec.file][copied:touched] += tasks
+            mappers.add(copied, touched, tasks)
             return
         place = np.arange(min(copied, touched), touched)
         window = place // spec.window
         number = np.arange(spec.count)
         first = (spec.count - 1 - number if spec.reversed else number) * (spec.window + spec.gap)
         share = spec.choose / spec.count if spec.choose else 1.0
-        mappers[spec.file][first[window] + place % spec.window] += tasks * share
+        mappers.add_scattered(first[window] + place % spec.window, tasks * share)
 
     def tables(self, regions: Mapping[str, Held]) -> tuple[float, float, float]:
         """Leaf tables of one task, the tables above them without the top one, and pages of 512 entries that all of
