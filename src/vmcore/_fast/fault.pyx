@@ -29,7 +29,7 @@ from vmcore._fast.frame cimport GFP_HIGHUSER, alloc_pages, page_count
 from vmcore._fast.locks cimport trylock_page
 from vmcore._fast.lru cimport lru_add_drain, lru_cache_add_active, mark_page_accessed, put_page
 from vmcore._fast.pagetable cimport (
-    leaf_cached, pte_alloc, pte_in, pte_is_file, pte_is_swap, pte_pfn, pte_pgoff, pte_present, pte_swp,
+    leaf_cached, pte_alloc, pte_in, pte_is_file, pte_is_swap, pte_pfn, pte_pgoff, pte_present, pte_swp, pte_unalloc,
 )
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.populate cimport can_populate, populate
@@ -116,7 +116,9 @@ cdef int check_nopage(machine_t *m, uint32_t vma, uint32_t pfn) noexcept nogil:
     return 1
 
 
-cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, int write) noexcept nogil:
+cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, int write,
+                    int fresh) noexcept nogil:
+    """fresh: the page table was made for this fault."""
     cdef vma_t *v = &m.vmas[vma]
     cdef mm_t *p = &m.mms[mm]
     cdef int major = 0
@@ -128,7 +130,7 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
     if v.file == 0:
         return do_anonymous_page(m, mm, vma, addr, pte, write)
     count(m, FAULT_FILE)
-    if m.rules.fault_around and not write and fault_around(m, vma, addr, pte):
+    if m.rules.fault_around and not write and fault_around(m, vma, addr, pte, fresh):
         return FAULT_MINOR
     if m.rules.cow_prepares and write and not v.flags & VM_SHARED and m.rmap.anon_prepare(m, vma) != 0:
         return FAULT_OOM
@@ -164,7 +166,7 @@ cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint
         put_page(m, copy if copy != 0 else pfn)     # truncate raced: look again
     # the fault begins anew after it has read, and with it the mapping around
     if again and not write and m.rules.fault_around and m.files[v.file].kind == FILE_REGULAR:
-        fault_around(m, vma, addr, pte)
+        fault_around(m, vma, addr, pte, fresh)
     if m.ptes[pte] != 0:
         put_page(m, copy if copy != 0 else pfn)
         return FAULT_MAJOR if major and m.rules.fault_around else FAULT_MINOR
@@ -357,7 +359,7 @@ cdef int do_file_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
     cdef int err
     if not can_populate(m, vma) or (write and not m.vmas[vma].flags & VM_SHARED):
         m.ptes[pte] = 0
-        return do_no_page(m, mm, vma, addr, pte, write)
+        return do_no_page(m, mm, vma, addr, pte, write, 0)
     count(m, FAULT_NONLINEAR)
     err = populate(m, vma, addr, 1, pgoff, 0, &io)
     if io:
@@ -373,6 +375,7 @@ cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) n
     cdef uint32_t mm = m.vmas[vma].mm
     cdef uint32_t leaf, pte
     cdef uint64_t e
+    cdef int r
     count(m, PGFAULT)
     addr &= ~<uint64_t>PTE_LOW
     leaf = leaf_cached(m, mm, addr)
@@ -385,7 +388,10 @@ cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) n
     e = m.ptes[pte]
     if not pte_present(e):
         if e == 0:
-            return do_no_page(m, mm, vma, addr, pte, write)
+            r = do_no_page(m, mm, vma, addr, pte, write, leaf == 0)
+            if leaf == 0 and r < 0 and m.rules.fault_around and m.vmas[vma].file != 0:
+                pte_unalloc(m, mm, addr)        # since fault-around there is a table once there is something for it
+            return r
         if pte_is_swap(e):
             return do_swap_page(m, mm, vma, addr, pte, write)
         if pte_is_file(e):

@@ -3,5 +3,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 from vmcore._fast.records cimport machine_t
 
-# Map the cached pages around addr, whose pte (index `pte`) is none. 1: addr is mapped now.
-cdef int fault_around(machine_t *m, uint32_t vma, uint64_t addr, uint32_t pte) noexcept nogil
+# Map the cached pages around addr, whose pte (index `pte`) is none; fresh: its table was made for this fault. 1: addr
+# is mapped now.
+cdef int fault_around(machine_t *m, uint32_t vma, uint64_t addr, uint32_t pte, int fresh) noexcept nogil

@@ -13,9 +13,9 @@ A page must be uptodate, not locked, and not one that readahead waits for; a pla
 too, is left as it is. Nothing is read and no memory is taken, so nothing can change on the way. The ptes are as a read
 fault of their own would make them: writable at once where the vma's are (shared memory), and young, as on x86.
 
-The page table is made where a huge page might come, and none may reach over the end of the file. So a table that is not
-there yet stays away where all that is cached is the last page of a file on a disk: that page comes with a fault of its
-own alone, not with one behind the end, which is SIGBUS. A table without an entry counts as not there.
+The page table is made where a huge page might come, and none may reach over the end of the file. So a table that was
+made for this fault (`fresh`; it goes again if nothing is mapped) is not used where all that is cached is the last page
+of a file on a disk: that page comes with a fault of its own alone, not with one behind the end, which is SIGBUS.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -27,15 +27,7 @@ from vmcore._fast.records cimport (
 from vmcore._fast.vma cimport vma_page_prot
 
 
-cdef int table_is_empty(machine_t *m, uint32_t base) noexcept nogil:
-    cdef uint32_t i
-    for i in range(m.pt_mask + 1):
-        if m.ptes[base | i] != 0:
-            return 0
-    return 1
-
-
-cdef int fault_around(machine_t *m, uint32_t vma, uint64_t addr, uint32_t pte) noexcept nogil:
+cdef int fault_around(machine_t *m, uint32_t vma, uint64_t addr, uint32_t pte, int fresh) noexcept nogil:
     cdef vma_t *v = &m.vmas[vma]
     cdef uint64_t window = m.fault_around_bytes >> PAGE_SHIFT
     cdef uint64_t slot = pte & m.pt_mask
@@ -65,7 +57,7 @@ cdef int fault_around(machine_t *m, uint32_t vma, uint64_t addr, uint32_t pte) n
         pfn = find_page(m, v.file, index)
         if pfn == 0 or (m.frames[pfn].flags & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD)) != PG_UPTODATE:
             continue
-        if mapped == 0 and index + 1 == end and m.files[v.file].kind != FILE_SHMEM and table_is_empty(m, base):
+        if fresh and mapped == 0 and index + 1 == end and m.files[v.file].kind != FILE_SHMEM:
             return 0
         m.ptes[base | i] = (<uint64_t>pfn << PTE_SHIFT) | bits
         m.rmap.page_add(m, pfn, vma, addr + ((i - slot) << PAGE_SHIFT), base | <uint32_t>i, 0)

@@ -89,6 +89,8 @@ cdef inline uint64_t leaf_end(machine_t *m, uint64_t addr, uint64_t end) noexcep
 
 # pte index of addr, making the tables on the way. 0: no frame (simulated ENOMEM, or host: m.host_error).
 cdef uint32_t pte_alloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
+# After pte_alloc for nothing: the leaf table of addr, if no entry is in it, goes. Those above stay.
+cdef void pte_unalloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
 # The mm's top table; made at mm creation. -ENOMEM.
 cdef int pgd_alloc(machine_t *m, uint32_t mm) noexcept nogil
 # Free the leaf tables that lie wholly in [start, end) and the upper tables that then cover nothing; every pte in them

@@ -156,6 +156,26 @@ cdef uint32_t pte_alloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil
     return pte_in(m, t, addr)
 
 
+cdef void pte_unalloc(machine_t *m, uint32_t mm, uint64_t addr) noexcept nogil:
+    cdef uint32_t t = m.mms[mm].pgd
+    cdef int level = <int>m.levels - 1
+    cdef uint64_t *e = NULL
+    cdef uint32_t i
+    while level > 0 and t != 0:
+        e = &m.ptes[(<uint64_t>t << m.pt_shift) | ((addr >> (12 + level * m.pt_shift)) & m.pt_mask)]
+        t = <uint32_t>(e[0] >> PTE_SHIFT)
+        level -= 1
+    if t == 0 or e == NULL:
+        return
+    for i in range(m.pt_mask + 1):
+        if m.ptes[pte_in(m, t, 0) | i] != 0:
+            return
+    e[0] = 0
+    m.mms[mm].leaf = 0
+    m.table_epoch += 1
+    table_free(m, mm, t, 0)
+
+
 cdef int pgd_alloc(machine_t *m, uint32_t mm) noexcept nogil:
     cdef uint32_t t = table_new(m, mm, <int>m.levels - 1, 0)
     if t == 0:

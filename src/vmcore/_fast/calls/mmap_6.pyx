@@ -7,8 +7,9 @@ they. What was split for it at its borders stays split if it is refused. Pages a
 Accounted is what is private, writable and not MAP_NORESERVE, when it is mapped. Placement is in area_6.pyx, limits are
 in limits_6.pyx, and merging is vma_merge (merge.pyx) with the rules of this kernel.
 
-Not here, because nothing in this engine has it: huge pages of hugetlbfs (MAP_HUGETLB finds none in its pool: ENOMEM),
-sealed mappings, userfaultfd, and of protection keys only that of memory that is executable only (mprotect_6.pyx).
+Not here, because nothing in this engine has it: huge pages of hugetlbfs (MAP_HUGETLB finds none in its pool: ENOMEM,
+with MAP_NORESERVE too, where Linux maps what no fault can fill), sealed mappings,
+userfaultfd, and of protection keys only that of memory that is executable only (mprotect_6.pyx).
 """
 from libc.errno cimport EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -196,6 +197,18 @@ cdef int map_region(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
     return 0
 
 
+cdef int map_no_huge_pages(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length,
+                           uint32_t vm_flags) noexcept nogil:
+    """mmap_region of a file of hugetlbfs: what was there is gone before the pool is found empty."""
+    cdef uint32_t mm = m.tasks[pid].mm
+    cdef gone_t g
+    if gather(m, mm, addr, addr + length, &g) < 0:
+        return -ENOMEM
+    if may_expand_vm(m, pid, vm_flags, (length >> PAGE_SHIFT) - g.pages) and g.pages != 0:
+        unmap_vmas(m, mm, g.prev, addr, addr + length, m.leaf_shift)
+    return -ENOMEM
+
+
 cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags,
                          uint32_t file, uint64_t pgoff, uint64_t *populate) noexcept nogil:
     """do_mmap. *populate: bytes that the caller faults in when it has let mmap_sem go."""
@@ -211,6 +224,11 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
         addr &= ~<uint64_t>PAGE_MASK_LOW
         if addr != 0 and addr < lowest_address(m):
             addr = page_align(lowest_address(m))
+    if flags & MAP_HUGETLB:
+        if flags & MAP_FIXED and addr & HUGE_MASK_LOW:
+            return -EINVAL
+        length += <uint64_t>HUGE_MASK_LOW
+        length &= ~<uint64_t>HUGE_MASK_LOW
     length = page_align(length)
     if length == 0:
         return -ENOMEM
@@ -249,7 +267,10 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
         return err
     if flags & MAP_NORESERVE and m.overcommit_memory != 2:
         vm_flags |= VM_NORESERVE
-    err = map_region(m, pid, addr, length, vm_flags, file, pgoff)
+    if flags & MAP_HUGETLB:
+        err = map_no_huge_pages(m, pid, addr, length, vm_flags)
+    else:
+        err = map_region(m, pid, addr, length, vm_flags, file, pgoff)
     if err < 0:
         return err
     if vm_flags & VM_LOCKED or (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE:
@@ -266,8 +287,6 @@ cdef int64_t do_mmap_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t lengt
         return -EINVAL
     if flags & MAP_ANONYMOUS:
         file = 0
-        if flags & MAP_HUGETLB:
-            return -EINVAL if flags & MAP_FIXED and addr & HUGE_MASK_LOW else -ENOMEM
     elif file == 0:
         return -EBADF
     elif flags & MAP_HUGETLB:
