@@ -312,6 +312,14 @@ def test_ctrl_c_while_modules_are_imported(command):
         assert len(said) == 1 and said[0].startswith("vmcore: interrupted")
 
 
+def test_ctrl_c_inside_exec_is_130_too(tmp_path):
+    """Where dataclasses make their methods. `python -m` remembers that, and would end the process by the signal."""
+    code = "import vmcore.cli as cli; cli.main = lambda: exec('raise KeyboardInterrupt'); cli.entry()"
+    (tmp_path / "command.py").write_text(code)
+    done = subprocess.run([sys.executable, "-m", "command"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "vmcore: interrupted\n")
+
+
 def test_importing_vmcore_leaves_signals_alone():
     code = ("import signal, sys; old = signal.getsignal(signal.SIGINT); import vmcore, vmcore.cli;"
             " assert signal.getsignal(signal.SIGINT) is old")

@@ -115,6 +115,7 @@ def entry() -> None:
     except OSError as error:
         status = complain(f"{error.filename or 'stdout'}: {error.strerror or error}", 1)
         _drop_output()
+    exec("")        # `python -m` exits by SIGINT if the last exec() ended so, whoever caught it
     sys.exit(status)
 
 
