@@ -274,6 +274,7 @@ _RULES_6_18 = _RULES_2_6_34 | {
     "anon_exclusive": 1,  # 6.4
     "fault_around": 1,  # 6.3
     "readahead": 1,  # asked of 6.18.44
+    "zap_anon_clean": 1,  # asked of 6.18.44; since 2.6.15 [M]
     "cow_prepares": 1,  # asked of 6.18.44: fork copies the tables of a vma whose write ended in SIGBUS
     "write_notify": 1,  # asked of 6.18.44; since 2.6.19 [M]
     "exec_only": 1,  # asked of 6.18.44 on a CPU with protection keys

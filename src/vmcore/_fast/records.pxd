@@ -631,6 +631,7 @@ cdef packed struct kernel_rules:    # filled by a preset (kernels.py); source of
     uint32_t kswapd_to_zero     # kswapd goes down to priority 0, else to 1
     uint32_t zone_protection    # allocation: thresholds by preferred zone; the last pass asks for them too
     uint32_t zap_accessed       # young pte zapped: 0 page of a file is marked accessed, 1 swap-cache page too, 2 none
+    uint32_t zap_anon_clean     # dirty pte of an anonymous page zapped: who else maps the page has a dirty pte, too
     uint32_t gup_zero           # get_user_pages to read untouched anonymous memory makes no page table
     uint32_t stack_prepares     # stack growth makes the vma ready for anonymous pages first
     # address spaces

@@ -256,6 +256,7 @@ kernel_rules = _record(
             "kswapd_to_zero",
             "zone_protection",
             "zap_accessed",
+            "zap_anon_clean",
             "gup_zero",
             "stack_prepares",
             "topdown",

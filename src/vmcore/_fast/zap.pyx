@@ -47,7 +47,7 @@ cdef inline void zap_present(machine_t *m, uint64_t pte, uint32_t at, int chains
     """Release the page of a pte that stood at index `at` and is cleared already."""
     cdef uint32_t pfn = <uint32_t>(pte >> PTE_SHIFT)
     cdef frame_t *f
-    if pte & PTE_D:
+    if pte & PTE_D and not (pte & PTE_ANON and m.rules.zap_anon_clean):
         f = &m.frames[pfn]
         if (f.flags & <uint32_t>(PG_DIRTY | PG_READAHEAD)) != PG_DIRTY:
             set_page_dirty(m, pfn)
