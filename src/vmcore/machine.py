@@ -265,12 +265,14 @@ class Machine:
     # ---- files
 
     def open(self, name: str, size: int | str, readonly: bool = False) -> File:
-        """A file in the page cache's file system. readonly: tasks have it without write permission."""
+        """Create a file on the disk, of `size` bytes of zeros, to be mapped, read and written through the page cache.
+        Each call makes another file, of the same name too; file() finds one that is open. readonly: tasks have it
+        without write permission."""
         flags = records.FILE_READONLY if arguments.flag("readonly", readonly) else 0
         return self._create(records.FILE_REGULAR, name, size, flags)
 
     def tmpfs(self, name: str, size: int | str) -> File:
-        """A file in memory and swap."""
+        """Create a file in memory and swap, of `size` bytes."""
         return self._create(records.FILE_SHMEM, name, size, 0)
 
     def device(self, name: str, size: int | str) -> File:

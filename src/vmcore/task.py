@@ -330,7 +330,9 @@ class Task:
         """Bring the pages of [addr, addr + length) in and keep them there. munlock() or munmap() lets them go.
 
         OSError: EPERM (no CAP_IPC_LOCK where the kernel asks for it), ENOMEM (beyond RLIMIT_MEMLOCK, or a hole; what
-        lies before it is locked), EAGAIN (a page could not come in). Who may lock how much: docs/locking. mm/mlock.c.
+        lies before it is locked). A page that cannot come in, behind the end of a file or for want of memory, leaves
+        the range locked: ENOMEM or EAGAIN on 6.18; in 2.6 of 2004 EFAULT or ENOMEM if it is the first of its mapping,
+        else EPERM; nothing on 2.4. Who may lock how much: docs/locking. mm/mlock.c, make_pages_present of mm/memory.c.
         """
         r = self._engine.mlock(self._pid, integer("addr", addr), integer("length", length))
         failed(r, "mlock", addr, length)

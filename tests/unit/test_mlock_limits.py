@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 import vmcore
-from vmcore import CAP_IPC_LOCK, MAP_ANONYMOUS, MAP_LOCKED, MAP_PRIVATE, MCL_CURRENT, MCL_FUTURE, RLIMIT_MEMLOCK
+from vmcore import (
+    CAP_IPC_LOCK,
+    MAP_ANONYMOUS,
+    MAP_LOCKED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MCL_CURRENT,
+    MCL_FUTURE,
+    RLIMIT_MEMLOCK,
+)
 from vmcore.kernels import MLOCK_2_6_9, MLOCK_RHEL3
 
 PAGE = 4096
@@ -123,3 +132,22 @@ def test_presets_are_as_they_were() -> None:
     for name, kernel in vmcore.KERNELS.items():
         if kernel.calls == "v2_6":
             assert all(not kernel.data.get(rule) for rule in MLOCK_RHEL3), name
+
+
+@pytest.mark.parametrize("kernel", ["2.4", "2.6.5", "2.6.5-aa1", "2.6.7", "6.18"])
+def test_mlock_over_the_end_of_a_file(kernel: str) -> None:
+    """get_user_pages of 2.6 says how many pages it got, which make_pages_present takes for -1; for the first page it
+    says why. 2.4 does not ask. Locked the range is in any case."""
+    m = vmcore.Machine("16M", "16M", kernel=kernel, overcommit_memory=1)
+    t = m.spawn("t")
+    f = m.open("f", 2 * PAGE)
+    a = t.mmap(None, 8 * PAGE, 3, MAP_SHARED, f)
+    expected = {"2.4": (None, None), "6.18": (errno.ENOMEM, errno.ENOMEM)}.get(kernel, (errno.EPERM, errno.EFAULT))
+    for start, error in zip((0, 2), expected, strict=True):
+        t.munlock(a, 8 * PAGE)
+        if error is None:
+            t.mlock(a + start * PAGE, (8 - start) * PAGE)
+        else:
+            fails(error, t.mlock, a + start * PAGE, (8 - start) * PAGE)
+        assert t.status()["VmLck"] == (8 - start) * 4
+    m.check()

@@ -10,7 +10,7 @@ readahead (page_cluster > 0) swapin_readahead has drained it; with page_cluster 
 and every write fault on a swapped page would be copied. A task that waits for a disk does not find the CPU's pagevecs
 as it left them, so rules.swapin_drain (1 in all presets) drains after the read; 0 gives the letter of the code.
 """
-from libc.errno cimport EFAULT, ENOMEM
+from libc.errno cimport EFAULT, ENOMEM, EPERM
 from libc.stdint cimport uint32_t, uint64_t
 
 from vmcore._fast.bugs cimport BUG_NOPAGE_RESULT, bug
@@ -478,8 +478,14 @@ cdef int do_page_fault(machine_t *m, uint32_t pid, uint64_t addr, int write) noe
     return r
 
 
+cdef inline int not_all_present(int err, uint64_t done) noexcept nogil:
+    """get_user_pages tells how many pages it got before it failed, and who asked for more takes that for -1."""
+    return err if done == 0 else -EPERM
+
+
 cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t end) noexcept nogil:
     cdef uint32_t mm = m.tasks[pid].mm
+    cdef uint64_t first = start
     cdef uint32_t vma, pte
     cdef uint64_t e
     cdef uint64_t n = 0
@@ -487,7 +493,7 @@ cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t
     while start < end:
         vma = find_vma(m, mm, start)
         if vma == 0 or start < m.vmas[vma].start:
-            return -EFAULT
+            return not_all_present(-EFAULT, start - first)
         write = (m.vmas[vma].flags & VM_WRITE) != 0
         if (m.rules.gup_zero and not write and m.vmas[vma].file == 0 and leaf_cached(m, mm, start) == 0
                 and m.vmas[vma].flags & (VM_READ | VM_EXEC)):
@@ -497,7 +503,7 @@ cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t
                 start = m.vmas[vma].end
             continue
         if not write and not (m.vmas[vma].flags & (VM_READ | VM_EXEC)):
-            return -EFAULT
+            return not_all_present(-EFAULT, start - first)
         for _tries in range(4):     # 2.6.5 needs a second fault after some swap-ins
             pte = pte_alloc(m, mm, start)
             if pte == 0:
@@ -510,9 +516,9 @@ cdef int make_pages_present(machine_t *m, uint32_t pid, uint64_t start, uint64_t
             fault_result(m, pid, r)
             switch_point(m)
             if r == FAULT_SIGBUS or r == FAULT_SEGV_MAPERR:
-                return -EFAULT
+                return not_all_present(-EFAULT, start - first)
             if r < 0 or m.host_error != 0 or m.tasks[pid].state != TASK_ALIVE:
-                return -ENOMEM
+                return not_all_present(-ENOMEM, start - first)
         start += 4096
         n += 1
         if n & 1023 == 0 and safe_point(m) != 0:

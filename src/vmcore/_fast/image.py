@@ -27,6 +27,14 @@ BLOCK = 4 << 20
 MAX_HEADER = 1 << 20
 
 
+def _create(part: str, target: str) -> BinaryIO:
+    """The file that will be `target`, by which name an error calls it."""
+    try:
+        return open(part, "wb")
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, target) from None
+
+
 def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> None:
     """Write a machine. The file appears under its name when it is complete."""
     import zlib
@@ -39,7 +47,7 @@ def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> 
     crc = 0
     engine.hold()
     try:
-        with open(part, "wb") as f:
+        with _create(part, target) as f:
             for piece in (MAGIC, len(header).to_bytes(4, "little"), header, engine.record()):
                 crc = zlib.crc32(piece, crc)
                 f.write(piece)

@@ -54,7 +54,8 @@ def sizes(text: str) -> list[int]:
         except ValueError as error:
             raise scenario.ScenarioError(f"--ram: {error}") from None
         if not 32 << 20 <= size <= 64 << 30 or size % 4096:
-            raise scenario.ScenarioError(f"--ram {part.strip()}: from 32M to 64G, in whole pages")
+            raise scenario.ScenarioError(f"--ram {part.strip()}: from 32M to 64G, in whole pages"
+                                         + ("; without a unit it is bytes" if part.strip().isdigit() else ""))
         out.append(int(size))
     return out
 

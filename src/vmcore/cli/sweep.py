@@ -105,7 +105,7 @@ def varied(options_given: list[str]) -> dict[str, list[object]]:
         key, equals, values = text.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise scenario.ScenarioError(f"--vary {text}: give it as KEY=V1,V2,..., such as tasks=10,100")
+            raise scenario.ScenarioError(f"--vary {text}: give it as KEY=V1,V2,..., such as scale=0.1,0.2")
         if key in out:
             raise scenario.ScenarioError(f"--vary {key} is there twice: give all its values in one")
         parts = split(values)

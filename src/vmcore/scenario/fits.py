@@ -52,7 +52,7 @@ def predict(scenario: Scenario, kernel: str, ram: int | None = None) -> Predicti
         machine = vmcore.Machine(ram=ram, kernel=preset, arch=arch, **scenario.tunables)
     except ValueError as error:
         if "mem_map" not in str(error):
-            raise Refused(str(error)) from None
+            raise Refused.by(error, scenario) from None
         rules = preset.rules(arch, **options(scenario))
         low = dict.fromkeys(CONSUMERS, 0) | {"mem_map": ram // PAGE * rules["struct_page_size"]}
         return Prediction(kernel, ram, arch, low, 0, str(error))

@@ -133,7 +133,7 @@ def _number(node: ast.expr, names: Mapping[str, Any]) -> int | float:
             raise ValueError(f"no parameter {node.id!r}{hint(node.id, names)}")
         value = names[node.id]
         if isinstance(value, str):
-            raise TypeError(f"{node.id!r} is a word, with which nothing can be computed")
+            raise TypeError(f"{node.id} = {value!r} is a word, where the formula needs a number")
     elif isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         value = OPERATORS[type(node.op)](_number(node.left, names), _number(node.right, names))
     else:

@@ -21,6 +21,7 @@ Progress = Callable[[str, float], None]     # what is being done, and the share 
 T = TypeVar("T")
 
 PAGE_SIZE = 4096
+NO_VICTIM = "out of memory, and no task left to kill: RAM and swap are too small for this scenario"
 # Counters whose growth each phase reports.
 PHASE_COUNTERS = (
     "pgfault", "pgmajfault", "pswpin", "pswpout", "fork_ptes_copied", "rmap_pages_walked", "rmap_ptes_examined",
@@ -31,6 +32,12 @@ PHASE_COUNTERS = (
 
 class Refused(ValueError):
     """``Machine(...)`` does not accept what the scenario asks for."""
+
+    @classmethod
+    def by(cls, error: Exception, scenario: Scenario) -> "Refused":
+        """In the words of ``Machine``, and from what the sizes come."""
+        scaled = f" (sizes are those of {scenario.name} times scale = {scenario.scale:g})"
+        return cls(f"{error}{scaled if scenario.scale != 1 else ''}")
 
 
 class CannotRun(Exception):
@@ -84,7 +91,7 @@ class Run:
             self.machine: Any = self.call(vmcore.Machine, ram=int(scenario.ram), swap=swap, kernel=kernel,
                                           arch=scenario.arch, seed=seed, **scenario.tunables)
         except (ValueError, TypeError, OverflowError) as error:
-            raise Refused(str(error)) from error
+            raise Refused.by(error, scenario) from error
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call into the engine, its time counted as the engine's."""
@@ -213,7 +220,8 @@ def run(scenario: Scenario, kernel: str, *, seed: int = 0, progress: Progress | 
     try:
         state = scenario.drive(one)
     except vmcore.KernelBug as bug:
-        one.problems.append(f"kernel bug: {bug}")
+        one.problems.append(NO_VICTIM if bug.name == "oom_no_victim" else
+                            f"kernel bug: {bug}; vmcore explain {bug.name} says what it is")
     except (OSError, vmcore.TaskKilled, vmcore.SegmentationFault, vmcore.BusError) as error:
         one.problems.append(f"in phase {one.phase_name!r}: {error}")
     except KeyboardInterrupt:

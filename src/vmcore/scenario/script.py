@@ -81,7 +81,9 @@ class Script:
         if killed:
             run.extra["killed"] = sorted({str(task.name) for task in run.tasks if task.killed_by})
             if self.scenario.kills == "problem":
-                run.problems.append(f"the OOM killer acted: {killed} killed ({', '.join(run.extra['killed'][:8])})")
+                some = run.extra["killed"][:8]
+                more = ", ..." if len(run.extra["killed"]) > len(some) else ""
+                run.problems.append(f"the OOM killer acted: {killed} killed ({', '.join(some)}{more})")
         run.phase("exit")
         for task in run.tasks:
             if task.alive:

@@ -61,7 +61,7 @@ def predict(scenario: Scenario, kernel: str, python: int | None = None) -> Predi
             warnings.simplefilter("ignore", RuntimeWarning)     # a machine larger than the host is what is asked about
             machine = vmcore.Machine(ram=ram, kernel=preset, arch=scenario.arch, **scenario.tunables)
     except (ValueError, TypeError, OverflowError) as error:
-        raise Refused(str(error)) from error
+        raise Refused.by(error, scenario) from error
     box = Box(machine, frames, sum(areas))
     remap = {"remap_makes_vmas": int(preset.calls in REMAP_MAKES_VMAS)}
     counts = peak(scenario.plan(rules | remap).loads(), rules, box)

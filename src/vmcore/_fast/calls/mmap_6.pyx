@@ -197,8 +197,8 @@ cdef int map_region(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
     return 0
 
 
-cdef int map_no_huge_pages(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length,
-                           uint32_t vm_flags) noexcept nogil:
+cdef int map_no_huge_pages(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t vm_flags,
+                           uint64_t pgoff) noexcept nogil:
     """mmap_region of a file of hugetlbfs: what was there is gone before the pool is found empty."""
     cdef uint32_t mm = m.tasks[pid].mm
     cdef gone_t g
@@ -206,7 +206,7 @@ cdef int map_no_huge_pages(machine_t *m, uint32_t pid, uint64_t addr, uint64_t l
         return -ENOMEM
     if may_expand_vm(m, pid, vm_flags, (length >> PAGE_SHIFT) - g.pages) and g.pages != 0:
         unmap_vmas(m, mm, g.prev, addr, addr + length, m.leaf_shift)
-    return -ENOMEM
+    return -EINVAL if pgoff & HUGE_MASK_LOW >> PAGE_SHIFT else -ENOMEM
 
 
 cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags,
@@ -214,6 +214,7 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
     """do_mmap. *populate: bytes that the caller faults in when it has let mmap_sem go."""
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint32_t vm_flags
+    cdef uint64_t offset = 0
     cdef int64_t found
     cdef int err
     if length == 0:
@@ -260,6 +261,7 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
     if file != 0:
         err = file_flags(m, prot, flags, file, length, pgoff, &vm_flags)
     else:
+        offset = pgoff
         err = anon_flags(flags, &vm_flags)
         # the offset of shared memory counts pages of its object
         pgoff = 0 if flags & MAP_SHARED else addr >> PAGE_SHIFT
@@ -268,7 +270,7 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
     if flags & MAP_NORESERVE and m.overcommit_memory != 2:
         vm_flags |= VM_NORESERVE
     if flags & MAP_HUGETLB:
-        err = map_no_huge_pages(m, pid, addr, length, vm_flags)
+        err = map_no_huge_pages(m, pid, addr, length, vm_flags, offset)
     else:
         err = map_region(m, pid, addr, length, vm_flags, file, pgoff)
     if err < 0:

@@ -150,7 +150,10 @@ cdef class _Hits:
 
 
 cdef class Index:
-    """A dynamic index over closed intervals [start, last] of u64, each with a u64 value. See vmcore.intervals."""
+    """A dynamic index over closed intervals [start, last] of u64, each with a u64 value. See vmcore.intervals.
+
+    Index(starts=None, lasts=None, values=None): with these in it, as insert() takes them; or empty.
+    """
     cdef index_t x
     cdef int busy
     cdef bint made
@@ -439,21 +442,30 @@ cdef class Index:
 
 
 cdef class List(Index):
-    """A linked list in the order of insertion: a query looks at every interval, insert and remove are O(1)."""
+    """A linked list in the order of insertion: a query looks at every interval, insert and remove are O(1).
+
+    List(starts=None, lasts=None, values=None): closed intervals and what each stands for; see Index.
+    """
 
     def __cinit__(self, *args, **kwargs):
         self.make(LIST)
 
 
 cdef class RBTree(Index):
-    """A red-black tree by (start, last): a query looks at every interval that starts before its end."""
+    """A red-black tree by (start, last): a query looks at every interval that starts before its end.
+
+    RBTree(starts=None, lasts=None, values=None): closed intervals and what each stands for; see Index.
+    """
 
     def __cinit__(self, *args, **kwargs):
         self.make(RBTREE)
 
 
 cdef class PrioTree(Index):
-    """A radix priority search tree: a query is O(log n + hits), equal intervals lie together."""
+    """A radix priority search tree: a query is O(log n + hits), equal intervals lie together.
+
+    PrioTree(starts=None, lasts=None, values=None): closed intervals and what each stands for; see Index.
+    """
 
     def __cinit__(self, *args, **kwargs):
         self.make(PRIO_TREE)
@@ -465,14 +477,20 @@ cdef class PrioTree(Index):
 
 
 cdef class IntervalTree(Index):
-    """A red-black tree by start that knows the greatest last of each subtree: a hit costs O(log n) at most."""
+    """A red-black tree by start that knows the greatest last of each subtree: a hit costs O(log n) at most.
+
+    IntervalTree(starts=None, lasts=None, values=None): closed intervals and what each stands for; see Index.
+    """
 
     def __cinit__(self, *args, **kwargs):
         self.make(INTERVAL_TREE)
 
 
 cdef class BTree(Index):
-    """A B+ tree of 16 by (start, last, value) with the greatest last of each entry: the fastest."""
+    """A B+ tree of 16 by (start, last, value) with the greatest last of each entry: the fastest.
+
+    BTree(starts=None, lasts=None, values=None): closed intervals and what each stands for; see Index.
+    """
 
     def __cinit__(self, *args, **kwargs):
         self.make(BTREE)
