@@ -125,6 +125,9 @@ class Kernel:
         """Why it does not run on an architecture that is none of its ``archs``, in words."""
         return f"has no arch {arch!r}, only {', '.join(self.archs)}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Kernel.of_fields, (self.fields(),)
+
     def fields(self) -> dict[str, Any]:
         """All of it as plain data, for a saved machine."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}

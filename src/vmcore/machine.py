@@ -471,7 +471,7 @@ class File:
         self._closed = False
 
     def __repr__(self) -> str:
-        if self._closed:
+        if self._closed or self._machine._engine.file(self._number) is None:
             return f"<File {self._number} closed>"
         return f"<File {self._number} {self.name!r} size={self.size}>"
 
@@ -479,6 +479,12 @@ class File:
         if self._closed:
             raise OSError(EBADF, f"file {self._number} is closed")
         return self._number
+
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] | None = self._machine._engine.file(self._open())
+        if state is None:       # closed through another handle
+            raise OSError(EBADF, f"there is no open file {self._number}")
+        return state
 
     @property
     def machine(self) -> Machine:
@@ -498,18 +504,18 @@ class File:
     @property
     def name(self) -> str:
         """As given to open(), tmpfs() or device(): at most 63 bytes of UTF-8."""
-        name: bytes = self._machine._engine.file(self._open())["name"]
+        name: bytes = self._state()["name"]
         return name.decode(errors="replace")
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return int(self._machine._engine.file(self._open())["size"])
+        return int(self._state()["size"])
 
     @property
     def nrpages(self) -> int:
         """Pages in the page cache."""
-        return int(self._machine._engine.file(self._open())["nrpages"])
+        return int(self._state()["nrpages"])
 
     def truncate(self, size: int | str) -> None:
         """A new size, up or down. Pages beyond the end go, private copies of them too."""
@@ -547,8 +553,8 @@ class File:
     def close(self) -> None:
         """Give up the handle. A second close does nothing."""
         if not self._closed:
+            self._closed = True     # first: interrupted in between, this handle must not close another's file later
             self._machine._engine.file_close(self._number)
-            self._closed = True
 
 
 def _file_size(size: int | str) -> int:

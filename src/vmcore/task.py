@@ -39,6 +39,7 @@ _NLIMITS = 11  # RLIM_NLIMITS of 2.6.5
 I32_MAX = (1 << 31) - 1
 _STATES = {records.TASK_ALIVE: "R (running)", records.TASK_DYING: "R (running)", records.TASK_DEAD: "X (dead)"}
 _PAGE = 4096
+_LARGE = 1 << 36
 # VmFlags of smaps by bit of vm_flags, in their order: droppable memory is bit 40 there. Protection keys have no letters
 _VM_LETTERS = {
     0: "rd", 1: "wr", 2: "ex", 3: "sh", 4: "mr", 5: "mw", 6: "me", 7: "ms", 8: "gd", 10: "pf", 11: "gu", 12: "nl",
@@ -384,10 +385,18 @@ class Task:
             return _raise(EINVAL, "mincore", addr, length)
         if addr + length > self._task_size() + _PAGE:
             return _raise(ENOMEM, "mincore", addr, length)
+        if length > _LARGE and not self._covers(addr, addr + length):
+            return _raise(ENOMEM, "mincore", addr, length)      # before an array is made for it
         out = self._engine.mincore(self._pid, addr, length)
         if isinstance(out, int):
             failed(out, "mincore", addr, length)
         return out
+
+    def _covers(self, start: int, end: int) -> bool:
+        for vma in self.maps():
+            if vma.start <= start < vma.end:
+                start = vma.end
+        return start >= end
 
     # ---- life
 

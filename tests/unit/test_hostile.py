@@ -2,8 +2,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
+import itertools
+import os
+import pickle
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,3 +238,72 @@ def test_the_engine_refuses_rules_that_it_cannot_divide_by(rule, value):
     rules[rule] = value
     with pytest.raises(ValueError, match="rules are not those of a machine"):
         Engine(kernel.designs, rules.tobytes(), 4096, _numbers({}, kernel, "x86_64", 4096), [])
+
+
+def test_ctrl_c_at_any_moment_of_save_leaves_the_machine_free(tmp_path: Path) -> None:
+    """Between any two instructions of the interpreter a signal may be handled."""
+    m = vmcore.Machine("8M", kernel="6.18")
+    m.spawn("a")
+    stops = itertools.count()
+    at = 0
+
+    def trace(frame: Any, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename.endswith("image.py") and frame.f_code.co_name in ("save", "_create"):
+            frame.f_trace_opcodes = True
+            if event == "opcode" and next(stops) == at:
+                raise KeyboardInterrupt
+            return trace
+        return None
+
+    for at in range(1000):      # noqa: B007 - read by trace
+        stops = itertools.count()
+        sys.settrace(trace)
+        try:
+            m.save(tmp_path / "m")
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        m.check()
+    assert 50 < at < 999
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
+    assert vmcore.load(tmp_path / "m").check() == m.check()
+
+
+def test_save_goes_to_regular_files_alone(tmp_path: Path) -> None:
+    m = vmcore.Machine("8M")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="regular file"):
+        m.save(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("real")
+    m.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and vmcore.load(tmp_path / "real").ram == m.ram
+    with pytest.raises(FileNotFoundError) as caught:
+        m.save(tmp_path / "no" / "m")
+    assert caught.value.filename == str(tmp_path / "no" / "m")
+
+
+def test_a_second_handle_of_a_closed_file_is_ebadf() -> None:
+    m = vmcore.Machine("8M")
+    f = m.open("f", "1M")
+    g = copy.copy(f)
+    f.close()
+    for ask in (lambda: g.name, lambda: g.size, lambda: g.nrpages, lambda: g.read(0)):
+        with pytest.raises(OSError) as caught:
+            ask()
+        assert caught.value.errno == errno.EBADF
+    assert repr(g) == "<File 1 closed>"
+
+
+def test_kernels_can_be_pickled() -> None:
+    for kernel in (*vmcore.KERNELS.values(), vmcore.KERNELS["2.6.5"].replace(i_mmap="rbtree")):
+        assert pickle.loads(pickle.dumps(kernel)) == copy.deepcopy(kernel) == kernel
+
+
+def test_no_array_is_made_for_what_is_not_mapped() -> None:
+    t = vmcore.Machine("8M", kernel="6.18").spawn("a")
+    with pytest.raises(OSError) as caught:
+        t.mincore(0, 1 << 47)
+    assert caught.value.errno == errno.ENOMEM
+    t.touch([], [])

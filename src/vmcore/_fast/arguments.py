@@ -62,6 +62,8 @@ def addresses(value: Any) -> int | np.ndarray:
 def writes(value: Any, n: int) -> np.ndarray:
     """One bool each for n accesses."""
     array = np.asarray(value)
+    if array.shape == (0,) and isinstance(value, (list, tuple)):
+        array = array.astype(np.bool_)
     if array.dtype != np.bool_:
         raise TypeError(f"write must be a bool or a bool array, not {_what(value)}")
     if array.shape != (n,):

@@ -488,12 +488,14 @@ cdef class Core:
 
     # ---------------------------------------------------------------- the whole state: save, load, clone
 
-    def hold(self):
-        """Claim the machine for several of the calls below; let_go() gives it back."""
+    def held(self, function):
+        """function() while the machine is claimed, for several of the calls below. No signal comes between the claim
+        and its end: those are handled in Python code alone."""
         self.claim()
-
-    def let_go(self):
-        self.release()
+        try:
+            return function()
+        finally:
+            self.release()
 
     def record(self):
         """The machine record without what belongs to this process. The caller holds the machine."""

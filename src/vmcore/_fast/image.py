@@ -14,8 +14,10 @@ damaged, of another format or layout is refused before anything is built from it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from errno import EINVAL
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
@@ -27,12 +29,12 @@ BLOCK = 4 << 20
 MAX_HEADER = 1 << 20
 
 
-def _create(part: str, target: str) -> BinaryIO:
-    """The file that will be `target`, by which name an error calls it."""
+def _create(part: str, name: str) -> BinaryIO:
+    """`part`, which an error calls by the name that was given."""
     try:
         return open(part, "wb")
     except OSError as error:
-        raise type(error)(error.errno, error.strerror, target) from None
+        raise type(error)(error.errno, error.strerror, name) from None
 
 
 def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> None:
@@ -41,13 +43,15 @@ def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> 
 
     from vmcore._fast.engine import LAYOUT
 
-    target = os.fsdecode(path)
+    target = os.path.realpath(os.fsdecode(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise OSError(EINVAL, "a machine is saved to a regular file, and this is none", os.fsdecode(path))
     part = f"{target}.part"
     header = json.dumps({"format": FORMAT, "layout": LAYOUT, "designs": engine.designs, "meta": meta}).encode()
-    crc = 0
-    engine.hold()
-    try:
-        with _create(part, target) as f:
+
+    def write() -> None:
+        crc = 0
+        with _create(part, os.fsdecode(path)) as f:
             for piece in (MAGIC, len(header).to_bytes(4, "little"), header, engine.record()):
                 crc = zlib.crc32(piece, crc)
                 f.write(piece)
@@ -59,12 +63,13 @@ def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> 
                     f.write(block)
             f.write(crc.to_bytes(4, "little"))
         os.replace(part, target)
+
+    try:
+        engine.held(write)
     except BaseException:
-        if os.path.exists(part):
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
         raise
-    finally:
-        engine.let_go()
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Engine, dict[str, Any]]:

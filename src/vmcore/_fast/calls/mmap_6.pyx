@@ -36,7 +36,7 @@ cdef enum:
     # what a MAP_SHARED_VALIDATE mapping may ask for; MAP_SYNC is for DAX
     # or unknown
     LEGACY_MAP_MASK = 0x7C07F9F3
-    HUGE_MASK_LOW = (2 << 20) - 1
+    MAP_HUGE_SHIFT = 26
 
 cdef uint64_t MAX_LFS_FILESIZE = ~<uint64_t>0 >> 1
 
@@ -197,8 +197,16 @@ cdef int map_region(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, 
     return 0
 
 
-cdef int map_no_huge_pages(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t vm_flags,
-                           uint64_t pgoff) noexcept nogil:
+cdef inline uint64_t huge_page(uint32_t flags) noexcept nogil:
+    """Bytes of the huge pages that MAP_HUGETLB asks for; 0 if x86_64 has none of that size."""
+    cdef uint32_t shift = flags >> MAP_HUGE_SHIFT
+    if shift == 0:
+        shift = 21
+    return <uint64_t>1 << shift if shift == 21 or shift == 30 else 0
+
+
+cdef int map_no_huge_pages(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length,
+                           uint32_t vm_flags) noexcept nogil:
     """mmap_region of a file of hugetlbfs: what was there is gone before the pool is found empty."""
     cdef uint32_t mm = m.tasks[pid].mm
     cdef gone_t g
@@ -206,7 +214,7 @@ cdef int map_no_huge_pages(machine_t *m, uint32_t pid, uint64_t addr, uint64_t l
         return -ENOMEM
     if may_expand_vm(m, pid, vm_flags, (length >> PAGE_SHIFT) - g.pages) and g.pages != 0:
         unmap_vmas(m, mm, g.prev, addr, addr + length, m.leaf_shift)
-    return -EINVAL if pgoff & HUGE_MASK_LOW >> PAGE_SHIFT else -ENOMEM
+    return -ENOMEM
 
 
 cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t length, uint32_t prot, uint32_t flags,
@@ -214,7 +222,7 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
     """do_mmap. *populate: bytes that the caller faults in when it has let mmap_sem go."""
     cdef uint32_t mm = m.tasks[pid].mm
     cdef uint32_t vm_flags
-    cdef uint64_t offset = 0
+    cdef uint64_t huge = huge_page(flags) if flags & MAP_HUGETLB else 0
     cdef int64_t found
     cdef int err
     if length == 0:
@@ -225,11 +233,6 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
         addr &= ~<uint64_t>PAGE_MASK_LOW
         if addr != 0 and addr < lowest_address(m):
             addr = page_align(lowest_address(m))
-    if flags & MAP_HUGETLB:
-        if flags & MAP_FIXED and addr & HUGE_MASK_LOW:
-            return -EINVAL
-        length += <uint64_t>HUGE_MASK_LOW
-        length &= ~<uint64_t>HUGE_MASK_LOW
     length = page_align(length)
     if length == 0:
         return -ENOMEM
@@ -248,6 +251,10 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
         vm_flags |= VM_NOHUGEPAGE
     if flags & MAP_SYNC:
         vm_flags |= VM_SYNC
+    if huge != 0 and length > m.rules.task_size:
+        return -ENOMEM
+    if huge != 0 and flags & MAP_FIXED and addr & (huge - 1):
+        return -EINVAL
     found = get_unmapped_area_6(m, pid, addr, length, pgoff, flags, file)
     if IS_ERR_VALUE(found):
         return found
@@ -258,10 +265,9 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
         return -EPERM
     if not mlock_future_ok(m, pid, vm_flags, length >> PAGE_SHIFT):
         return -EAGAIN
-    if file != 0:
+    if file != 0 or huge != 0:
         err = file_flags(m, prot, flags, file, length, pgoff, &vm_flags)
     else:
-        offset = pgoff
         err = anon_flags(flags, &vm_flags)
         # the offset of shared memory counts pages of its object
         pgoff = 0 if flags & MAP_SHARED else addr >> PAGE_SHIFT
@@ -269,8 +275,10 @@ cdef int64_t mmap_locked(machine_t *m, uint32_t pid, uint64_t addr, uint64_t len
         return err
     if flags & MAP_NORESERVE and m.overcommit_memory != 2:
         vm_flags |= VM_NORESERVE
-    if flags & MAP_HUGETLB:
-        err = map_no_huge_pages(m, pid, addr, length, vm_flags, offset)
+    if huge != 0:
+        err = map_no_huge_pages(m, pid, addr, length, vm_flags)
+        if err == -ENOMEM and pgoff & (huge - 1) >> PAGE_SHIFT:
+            err = -EINVAL
     else:
         err = map_region(m, pid, addr, length, vm_flags, file, pgoff)
     if err < 0:
@@ -289,6 +297,10 @@ cdef int64_t do_mmap_6(machine_t *m, uint32_t pid, uint64_t addr, uint64_t lengt
         return -EINVAL
     if flags & MAP_ANONYMOUS:
         file = 0
+        if flags & MAP_HUGETLB:
+            if huge_page(flags) == 0:
+                return -EINVAL
+            length = (length + huge_page(flags) - 1) & ~(huge_page(flags) - 1)
     elif file == 0:
         return -EBADF
     elif flags & MAP_HUGETLB:
