@@ -203,6 +203,21 @@ def test_lazyfree_without_swap() -> None:
     m.check()
 
 
+def test_droppable_memory_is_never_swapped(machine: vmcore.Machine, task: vmcore.Task) -> None:
+    """Written to as it is; memory beside it goes to swap meanwhile."""
+    a = task.mmap(None, 32 * PAGE, RW, vmcore.MAP_DROPPABLE | ANON)
+    b = anon(task, 32)
+    for start in (a, b):
+        task.touch_range(start, 32 * PAGE, write=True)
+    pressure(machine)
+    assert not task.pagemap(a, 32 * PAGE)["present"].any() and not task.pagemap(a, 32 * PAGE)["swapped"].any()
+    assert task.pagemap(b, 32 * PAGE)["swapped"].all()
+    assert machine.vmstat()["pglazyfreed"] == machine.vmstat()["pswpout"] == 32
+    machine.check()
+    task.touch_range(a, 32 * PAGE, write=True)
+    task.munmap(a, 32 * PAGE)
+
+
 def test_damaged_lazyfree(machine: vmcore.Machine, task: vmcore.Task) -> None:
     f = machine.tmpfs("f", PAGE)
     a = task.mmap(None, PAGE, RW, SHARED, f)

@@ -34,11 +34,10 @@ from vmcore._fast.pagetable cimport (
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.populate cimport can_populate, populate
 from vmcore._fast.records cimport (
-    FILE_REGULAR, KILLED_FAULT, PG_ANON, PG_LOCKED, PG_LRU, PG_SWAPCACHE, PG_WRITEBACK, PTE_A, PTE_ANON, PTE_D,
-    PTE_EXCLUSIVE, PTE_LOW, PTE_RW, PTE_SHIFT,
-    PTE_SPECIAL, RLIM_AS, RLIM_STACK, RMAP_NODES_ALL, TASK_ALIVE, TASK_DYING, VM_ACCOUNT, VM_EXEC,
-    VM_GROWSDOWN, VM_LOCKED, VM_PKEY,
-    VM_READ, VM_RESERVED, VM_SHARED, VM_WRITE, frame_t, machine_t, mm_t, vma_t,
+    FILE_REGULAR, KILLED_FAULT, PG_ANON, PG_LAZYFREE, PG_LOCKED, PG_LRU, PG_SWAPCACHE, PG_WRITEBACK, PTE_A, PTE_ANON,
+    PTE_D, PTE_EXCLUSIVE, PTE_LOW, PTE_RW, PTE_SHIFT, PTE_SPECIAL, RLIM_AS, RLIM_STACK, RMAP_NODES_ALL, TASK_ALIVE,
+    TASK_DYING, VM_ACCOUNT, VM_DROPPABLE, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_PKEY, VM_READ, VM_RESERVED, VM_SHARED,
+    VM_WRITE, frame_t, machine_t, mm_t, vma_t,
 )
 from vmcore._fast.shmem cimport vma_nopage
 from vmcore._fast.swap cimport (
@@ -59,6 +58,8 @@ cdef inline void map_anon(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr
     m.ptes[pte] = (<uint64_t>pfn << PTE_SHIFT) | bits | PTE_ANON
     m.rmap.page_add(m, pfn, vma, addr, pte, 1)
     m.frames[pfn].refs -= 1
+    if m.vmas[vma].flags & <uint32_t>VM_DROPPABLE:
+        m.frames[pfn].flags |= PG_LAZYFREE
 
 
 cdef inline uint32_t new_anon_page(machine_t *m, uint32_t vma, uint64_t token) noexcept nogil:

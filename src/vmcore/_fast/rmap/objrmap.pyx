@@ -8,8 +8,8 @@ changes no count: when a walk stops early, the index's count is set back to what
 from libc.stdint cimport uint32_t, uint64_t, int32_t
 
 from vmcore._fast.records cimport (
-    frame_t, i_mmap_iter, machine_t, vma_t, PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_SWAPCACHE, PTE_A, PTE_D, VM_LOCKED,
-    VM_MAYSHARE, VM_RESERVED, PAGE_SHIFT)
+    frame_t, i_mmap_iter, machine_t, vma_t, PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_SWAPCACHE, PTE_A, PTE_D,
+    VM_DROPPABLE, VM_LOCKED, VM_MAYSHARE, VM_RESERVED, PAGE_SHIFT)
 from vmcore._fast.pool cimport safe_point
 from vmcore._fast.locks cimport (
     spin_trylock_ptl, spin_unlock_ptl, down_trylock_i_shared, up_i_shared, page_map_lock, page_map_unlock)
@@ -82,7 +82,8 @@ cdef int unmap_found(machine_t *m, uint32_t pfn, uint32_t mm, uint32_t vm_flags,
     if vm_flags & <uint32_t>(VM_LOCKED | VM_RESERVED):
         count(m, RMAP_FAIL_LOCKED)
         return SWAP_FAIL
-    if m.frames[pfn].flags & PG_LAZYFREE and (m.ptes[pte] & PTE_D or m.frames[pfn].flags & PG_DIRTY):
+    if (m.frames[pfn].flags & PG_LAZYFREE and not vm_flags & <uint32_t>VM_DROPPABLE
+            and (m.ptes[pte] & PTE_D or m.frames[pfn].flags & PG_DIRTY)):
         m.frames[pfn].flags &= ~<uint32_t>PG_LAZYFREE       # written since: it is wanted
         return SWAP_FAIL
     if m.rules.unmap_young_fails and m.ptes[pte] & PTE_A:
