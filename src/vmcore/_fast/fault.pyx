@@ -117,10 +117,10 @@ cdef int check_nopage(machine_t *m, uint32_t vma, uint32_t pfn) noexcept nogil:
     return 1
 
 
-cdef int do_no_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, uint32_t pte, int write,
-                    int fresh) noexcept nogil:
+cdef int do_no_page(machine_t *m, uint32_t vma, uint64_t addr, uint32_t pte, int write, int fresh) noexcept nogil:
     """fresh: the page table was made for this fault."""
     cdef vma_t *v = &m.vmas[vma]
+    cdef uint32_t mm = v.mm
     cdef mm_t *p = &m.mms[mm]
     cdef int major = 0
     cdef int again
@@ -360,7 +360,7 @@ cdef int do_file_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
     cdef int err
     if not can_populate(m, vma) or (write and not m.vmas[vma].flags & VM_SHARED):
         m.ptes[pte] = 0
-        return do_no_page(m, mm, vma, addr, pte, write, 0)
+        return do_no_page(m, vma, addr, pte, write, 0)
     count(m, FAULT_NONLINEAR)
     err = populate(m, vma, addr, 1, pgoff, 0, &io)
     if io:
@@ -372,27 +372,32 @@ cdef int do_file_page(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, ui
 
 # ---------------------------------------------------------------- dispatch
 
+cdef int fault_without_table(machine_t *m, uint32_t mm, uint32_t vma, uint64_t addr, int write) noexcept nogil:
+    """A file fault that fails leaves none: since fault-around there is a table once there is something for it."""
+    cdef uint32_t pte = pte_alloc(m, mm, addr)
+    cdef int r
+    if pte == 0:
+        return FAULT_OOM
+    r = do_no_page(m, vma, addr, pte, write, 1)
+    if r < 0 and m.rules.fault_around and m.vmas[vma].file != 0:
+        pte_unalloc(m, mm, addr)
+    return r
+
+
 cdef int handle_mm_fault(machine_t *m, uint32_t vma, uint64_t addr, int write) noexcept nogil:
     cdef uint32_t mm = m.vmas[vma].mm
     cdef uint32_t leaf, pte
     cdef uint64_t e
-    cdef int r
     count(m, PGFAULT)
     addr &= ~<uint64_t>PTE_LOW
     leaf = leaf_cached(m, mm, addr)
-    if leaf != 0:
-        pte = pte_in(m, leaf, addr)
-    else:
-        pte = pte_alloc(m, mm, addr)
-        if pte == 0:
-            return FAULT_OOM
+    if leaf == 0:
+        return fault_without_table(m, mm, vma, addr, write)
+    pte = pte_in(m, leaf, addr)
     e = m.ptes[pte]
     if not pte_present(e):
         if e == 0:
-            r = do_no_page(m, mm, vma, addr, pte, write, leaf == 0)
-            if leaf == 0 and r < 0 and m.rules.fault_around and m.vmas[vma].file != 0:
-                pte_unalloc(m, mm, addr)        # since fault-around there is a table once there is something for it
-            return r
+            return do_no_page(m, vma, addr, pte, write, 0)
         if pte_is_swap(e):
             return do_swap_page(m, mm, vma, addr, pte, write)
         if pte_is_file(e):
