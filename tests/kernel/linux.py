@@ -37,7 +37,7 @@ PR_SET_THP_DISABLE = 41
 
 NR = {
     "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "mremap": 25, "msync": 26, "mincore": 27, "madvise": 28,
-    "ftruncate": 77, "mlock": 149, "munlock": 150, "mlockall": 151, "munlockall": 152, "prctl": 157,
+    "fsync": 74, "ftruncate": 77, "mlock": 149, "munlock": 150, "mlockall": 151, "munlockall": 152, "prctl": 157,
     "remap_file_pages": 216, "fallocate": 285, "mlock2": 325,
 }
 _REAL = ("ext4", "xfs")         # file systems whose files the recordings can be compared with
@@ -340,6 +340,7 @@ class Box:
             for i in range(pages):
                 self.order(proc, f"o {fd:x} {i * PAGE:x} {(i + 1) << 32 if kind == 'file' else 0:x}")
             if kind == "rofile":
+                self.call(proc, NR["fsync"], fd)        # its pages are clean, as ones that were read
                 self.order(proc, f"p {fd:x} {os.O_RDONLY:x} {path}")
         self.files[name] = fd
         info = os.stat(f"/proc/{self.pids[proc]}/fd/{fd}")
