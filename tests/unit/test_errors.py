@@ -354,6 +354,15 @@ def test_a_number_is_a_number_to_a_machine(kind):
     m = vmcore.Machine(ram=kind(16 << 20), swap=kind(1 << 20), swappiness=kind(50), seed=kind(3))
     assert m.ram == 16 << 20 and [pages for _, pages, _, _ in m.swaps()] == [256]
     assert vmcore.Machine(ram="16M", swap=kind(0)).swaps() == []
+    m.swapon(kind(1 << 20), kind(5))
+    f = m.open("f", kind(8192))
+    f.truncate(kind(4096))
+    assert (f.size, m.file(kind(f.number))) == (4096, f)
+    t = m.spawn("t", mmap_base=kind(1 << 30), start_brk=kind(1 << 20))
+    assert m.task(kind(t.pid)) == t
+    assert m.reclaim(kind(1)) >= 0
+    m.swapoff(kind(1))
+    m.check(kind(4))
 
 
 @pytest.mark.parametrize("ram", ["24M", "24 m", "24MiB", "0.0234375G", "24576.0K", "25165824", 25165824])
