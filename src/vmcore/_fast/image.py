@@ -43,15 +43,16 @@ def save(engine: Engine, path: str | os.PathLike[str], meta: dict[str, Any]) -> 
 
     from vmcore._fast.engine import LAYOUT
 
-    target = os.path.realpath(os.fsdecode(path))
+    name = os.fsdecode(path)
+    target = os.path.realpath(name)
     if os.path.exists(target) and not os.path.isfile(target):
-        raise OSError(EINVAL, "a machine is saved to a regular file, and this is none", os.fsdecode(path))
+        raise OSError(EINVAL, "a machine is saved to a regular file, and this is none", name)
     part = f"{target}.part"
     header = json.dumps({"format": FORMAT, "layout": LAYOUT, "designs": engine.designs, "meta": meta}).encode()
 
     def write() -> None:
         crc = 0
-        with _create(part, os.fsdecode(path)) as f:
+        with _create(part, name) as f:
             for piece in (MAGIC, len(header).to_bytes(4, "little"), header, engine.record()):
                 crc = zlib.crc32(piece, crc)
                 f.write(piece)
